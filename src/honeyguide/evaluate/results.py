@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from honeyguide.data.clean import CleaningReport
+
 
 @dataclass(frozen=True, slots=True)
 class Band:
@@ -103,26 +105,6 @@ class ExampleDecision:
     level: float
     reason: str
     items: tuple[ShownItem, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class RuleCount:
-    """What one cleaning rule did: rows dropped (or mended), of how many, and why in words."""
-
-    rule: str
-    rows: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class CleaningReport:
-    """What cleaning saw and removed."""
-
-    events_in: int
-    events_out: int
-    items_in: int
-    items_out: int
-    rules: tuple[RuleCount, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""Conformance suites: the laws of each contract, for our parts and for yours."""
