@@ -21,8 +21,8 @@ class PolicyResult:
     """How one policy did on the replayed traffic; the tuples run over the replay's weeks.
 
     `reward` is rewarded items per page, `discoveries` the first purchases among them, `versus_greedy` the
-    paired difference of reward to the exploit-only page; `cumulative` is `versus_greedy` summed up to each week,
-    per 1,000 pages.
+    paired difference of reward to the exploit-only page; `cumulative` is that difference added up over all
+    pages until the end of each week, in rewarded items.
     """
 
     policy: str
@@ -36,7 +36,7 @@ class PolicyResult:
 
 @dataclass(frozen=True, slots=True)
 class LevelWeek:
-    """The controller's exploration levels in one week: quantiles over its decisions, and what it counted on."""
+    """The controller's exploration levels in one week: quantiles over its decisions, and the cost it saw."""
 
     week: str
     p10: float
@@ -71,7 +71,7 @@ class MapPoint:
 
 @dataclass(frozen=True, slots=True)
 class InterestBelief:
-    """How much a user is held to want the items of an interest: posterior mean and 95 % interval, before and after."""
+    """How much a user is held to want an interest: posterior mean and 95 % interval, before and after."""
 
     name: str
     before: Band
