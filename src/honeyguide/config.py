@@ -84,7 +84,7 @@ class Interests:
     """Interests at the top of the tree."""
     leaves: int = 72
     """Interests at the bottom of the tree, about six to a top interest."""
-    taste_dims: int = 16
+    taste_dims: int = 12
     """Components of the item vectors that the posterior holds a taste for."""
     half_life_days: float = 60.0
     """A purchase counts half in the taste after this long."""
@@ -110,6 +110,8 @@ class Explore:
     """Items a decision is made among."""
     k: int = 10
     """Items on a page, unless the request says otherwise."""
+    horizon_days: float = 90.0
+    """How far ahead it counts to have learned something."""
 
     def __post_init__(self) -> None:
         _within(self, "epsilon", 0, 1)
@@ -117,6 +119,7 @@ class Explore:
         _at_least(self, "draws", 2)
         _at_least(self, "k", 1)
         _at_least(self, "candidates", self.k)
+        _positive(self, "horizon_days")
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,7 +118,8 @@ class Decision:
 
     Made only by `honeyguide.explore.decide.decide`. `chosen` is (k,) rows of `candidates` in page order;
     `propensities[j]` is the probability of `chosen[j]` given the slots before it; `pmf` is (n,), the
-    distribution of the first slot; `why` is one sentence per shown item.
+    distribution of the first slot; `why` is one sentence per shown item; `page_size` is k, also where
+    `only` has narrowed the page to some of its slots.
     """
 
     decision_id: str
@@ -134,6 +135,7 @@ class Decision:
     policy_version: str
     model_version: str
     why: tuple[str, ...]
+    page_size: int
 
     def __post_init__(self) -> None:
         check_utc(self.time)
@@ -154,6 +156,16 @@ class Decision:
     def features(self) -> Vectors:
         """(k, d): the features of the shown items in page order."""
         return self.candidates.features[self.chosen]
+
+    @property
+    def exploit_rows(self) -> Rows:
+        """(page_size,): the page that exploit-only would have shown, best first; ties go to the lower row."""
+        return np.argsort(-self.plan.scores, kind="stable")[: self.page_size]
+
+    @property
+    def explored(self) -> NDArray[np.bool_]:
+        """(k,): which shown items exploit-only would not have shown."""
+        return ~np.isin(self.chosen, self.exploit_rows)
 
     def only(self, slots: Sequence[int]) -> Decision:
         """The same decision as if the page had been these slots: what one piece of feedback speaks of."""
