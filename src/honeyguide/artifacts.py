@@ -15,11 +15,14 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load as parse_arrays
 from safetensors.numpy import save as dump_arrays
@@ -132,6 +135,19 @@ def write_atomically(path: Path, data: bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def pack_strings(strings: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Strings as arrays: all their UTF-8 bytes, and the (n + 1,) offsets between them."""
+    blobs = [string.encode("utf-8", "surrogatepass") for string in strings]
+    offsets = np.cumsum([0, *map(len, blobs)], dtype=np.int64)
+    return np.frombuffer(b"".join(blobs), dtype=np.uint8), offsets
+
+
+def unpack_strings(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> list[str]:
+    """What `pack_strings` packed."""
+    blob = data.tobytes()
+    return [blob[a:b].decode("utf-8", "surrogatepass") for a, b in pairwise(offsets.tolist())]
 
 
 _REMEDY = "It was not loaded; restore the file from a backup or make it anew with: honeyguide fit"

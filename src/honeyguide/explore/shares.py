@@ -1,0 +1,34 @@
+"""From sampled scores to a pmf: shares of wins, and the floor that keeps every item estimable."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from honeyguide.errors import InvalidInput
+from honeyguide.types import Floats
+
+_TIE = (
+    2.0**30
+)  # scores closer than 2^-30 tie: the last bits of a matrix product depend on where an item stands
+
+
+def win_shares(scores: Floats) -> Floats:
+    """(n,): each item's share of first places over the rows of `scores` (draws, n); a tie is shared evenly."""
+    rounded = np.rint(scores * _TIE)
+    winners = rounded == rounded.max(axis=1, keepdims=True)
+    return np.asarray((winners / winners.sum(axis=1, keepdims=True)).mean(axis=0))
+
+
+def with_floor(pmf: Floats, floor: float) -> Floats:
+    """`pmf` with the share `floor` of it spread evenly: no entry falls below floor / n."""
+    mixed = (1.0 - floor) * pmf + floor / len(pmf)
+    return np.asarray(mixed / mixed.sum())
+
+
+def check_floor(floor: float) -> float:
+    """`floor` itself; InvalidInput unless it lies in (0, 1]."""
+    if not 0 < floor <= 1:
+        raise InvalidInput(
+            f"floor must lie in (0, 1], got {floor}: without it an item cannot be evaluated off-policy"
+        )
+    return floor

@@ -1,0 +1,188 @@
+"""The trade-off: how much to explore, decided anew for every request.
+
+A level is worth what its page is expected to earn now, plus what it teaches for the visits still to come:
+
+    worth(level) = value(level) + payoff x (remaining visits - 1) x regret x (resolved(level) - resolved(0))
+
+value     expected reward of the page under the posterior mean, so exploring shows its price here
+regret    what is lost per page for not knowing: best page under a posterior draw minus the exploit-only page
+resolved  which share of the uncertainty about the contenders one such page would remove
+payoff    what explored slots have earned against what the model had promised for them, relative to the
+          exploited slots: measured continuously from the feedback, so a shop where exploring cannot pay turns it off
+
+The level with the highest worth wins among those that keep the promise to the shop: a page never expects less than
+(1 - epsilon) of the exploit-only page, and while the rewards so far are below (1 - epsilon) of what exploit-only
+is estimated to have earned, nothing is explored at all (conservative exploration: Wu et al. 2016, arXiv 1602.04282;
+value of information: Ryzhov, Powell & Frazier 2012).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from honeyguide.errors import InvalidInput
+from honeyguide.explore.ledger import Ledger, Totals
+from honeyguide.explore.posterior import Belief, UserPosterior
+from honeyguide.explore.shares import check_floor
+from honeyguide.explore.thompson import expected_rewards, thompson_pmf
+from honeyguide.types import Candidates, Decision, Floats, Plan, State
+
+LEVELS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
+"""The levels a request chooses among: 0 is exploit-only, 1 acts on the posterior's full width."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outlook:
+    """What each of the levels promises for one request; all tuples run over LEVELS."""
+
+    value: Floats
+    resolved: Floats
+    regret: float
+
+    def cost(self) -> Floats:
+        """The share of the exploit-only page's expected reward that each level gives up."""
+        return np.asarray(np.maximum(1 - self.value / max(self.value[0], 1e-9), 0.0))
+
+
+class Tradeoff:
+    """Thompson sampling whose level is chosen per request; `epsilon` is all that the shop sets."""
+
+    def __init__(
+        self,
+        posterior: UserPosterior,
+        *,
+        epsilon: float,
+        page_size: int,
+        floor: float,
+        draws: int,
+        seed: int = 0,
+    ) -> None:
+        if not 0 <= epsilon <= 1:
+            raise InvalidInput(f"epsilon must lie in 0..1, got {epsilon}")
+        self.name = "tradeoff"
+        self.posterior = posterior
+        self.epsilon = epsilon
+        self.page_size = page_size
+        self.floor = check_floor(floor)
+        self.draws = draws
+        self.seed = seed
+        self.ledger = Ledger()
+        # one set of standard normal draws serves every request: levels are compared on common random numbers
+        self._noise = np.random.default_rng(seed).standard_normal((posterior.prior.dim, draws))
+
+    def plan(self, candidates: Candidates) -> Plan:
+        """The level with the highest worth among those that keep the promise, and the reason in words."""
+        scores = expected_rewards(self.posterior, candidates)
+        totals = self.ledger.totals
+        if totals.shortfall(self.epsilon) > 0:
+            return Plan(0.0, f"exploit-only: earnings are below the promised {1 - self.epsilon:.0%}", scores)
+        belief = self.posterior.belief(candidates.user_id)
+        outlook = self._outlook(belief, candidates, scores)
+        return choose_level(outlook, scores, candidates.remaining_visits, totals.payoff, self.epsilon)
+
+    def probabilities(
+        self, candidates: Candidates, rng: np.random.Generator, *, level: float | None = None
+    ) -> Floats:
+        """(n,): Thompson win-shares at the given level, or at the one this request deserves."""
+        chosen = self.plan(candidates).level if level is None else level
+        return thompson_pmf(self.posterior, candidates, rng, level=chosen, floor=self.floor, draws=self.draws)
+
+    def update(self, decision: Decision, rewards: Floats) -> None:
+        """Add the rewards to the user's statistics and to the account of what exploring earned."""
+        self.posterior.observe(decision.user_id, decision.features, rewards)
+        self.ledger.add(decision, rewards)
+
+    def retract(self, decision: Decision, rewards: Floats) -> None:
+        """Undo an update to the bit."""
+        self.posterior.retract(decision.user_id, decision.features, rewards)
+        self.ledger.subtract(decision, rewards)
+
+    def forget(self, user_id: str) -> None:
+        """Unlearn a user to the bit."""
+        self.posterior.forget(user_id)
+        self.ledger.forget(user_id)
+
+    def state(self) -> State:
+        """The posterior, the ledger and the policy's own settings."""
+        settings = np.array([self.epsilon, self.floor])
+        whole = np.array([self.page_size, self.draws, self.seed])
+        mine = {"tradeoff.settings": settings, "tradeoff.whole": whole}
+        return {**mine, **self.posterior.state(), **self.ledger.state()}
+
+    @classmethod
+    def from_state(cls, state: State) -> Self:
+        """The policy whose `state()` this is."""
+        epsilon, floor = (float(value) for value in state["tradeoff.settings"])
+        page_size, draws, seed = (int(value) for value in state["tradeoff.whole"])
+        posterior = UserPosterior.from_state(state)
+        policy = cls(posterior, epsilon=epsilon, page_size=page_size, floor=floor, draws=draws, seed=seed)
+        policy.ledger = Ledger.from_state(state)
+        return policy
+
+    def totals(self) -> Totals:
+        """What exploring and exploiting have earned so far."""
+        return self.ledger.totals
+
+    def _outlook(self, belief: Belief, candidates: Candidates, scores: Floats) -> Outlook:
+        k = min(self.page_size, len(candidates))
+        features = candidates.features.astype(np.float64)
+        spread = belief.spread(self._noise).T @ features.T  # (draws, n): how far each draw is from the mean
+        pages = [_top(scores + level * spread, k) for level in LEVELS]  # each (draws, k)
+        value = np.array([scores[page].sum(axis=1).mean() for page in pages])
+        best = np.take_along_axis(scores + spread, pages[-1], axis=1).sum(axis=1).mean()
+        contenders = np.unique(pages[-1])
+        resolved = _resolved(belief, features, contenders, pages, self.posterior.prior.noise_variance)
+        return Outlook(value, resolved, max(float(best - value[0]), 0.0))
+
+
+def choose_level(
+    outlook: Outlook, scores: Floats, remaining_visits: float, payoff: float, epsilon: float
+) -> Plan:
+    """The plan with the highest worth among the levels whose expected cost stays within epsilon."""
+    cost = outlook.cost()
+    future = max(remaining_visits - 1, 0.0)
+    lesson = payoff * future * outlook.regret * np.maximum(outlook.resolved - outlook.resolved[0], 0.0)
+    allowed = cost <= epsilon
+    allowed[0] = True
+    worth = np.where(allowed, outlook.value + lesson, -np.inf)
+    best = int(worth.argmax())
+    if best == 0:
+        return Plan(0.0, "exploit-only: exploring would teach less than it costs here", scores)
+    reason = (
+        f"explores at {LEVELS[best]:g}: expects to give up {cost[best]:.1%} now, "
+        f"{future:.0f} more visits expected, measured pay-off {payoff:.2f}"
+    )
+    if not allowed.all() and best == int(np.flatnonzero(allowed).max()):
+        reason += f", held by the promised {1 - epsilon:.0%}"
+    return Plan(LEVELS[best], reason, scores)
+
+
+def _top(scores: Floats, k: int) -> NDArray[np.int64]:
+    return np.argpartition(-scores, k - 1, axis=1)[:, :k]
+
+
+def _resolved(
+    belief: Belief,
+    features: Floats,
+    contenders: NDArray[np.int64],
+    pages: list[NDArray[np.int64]],
+    noise_variance: float,
+) -> Floats:
+    """(levels,): the share of the contenders' score variance that one page of each level removes on average."""
+    root = belief.root(features)  # (d, n): root.T @ root is the covariance of the scores
+    target = root[:, contenders]
+    before = float((target**2).sum())
+    shares = np.empty(len(pages))
+    for row, page in enumerate(pages):
+        # expected information of a page: every item counts by how often this level shows it
+        often = np.bincount(page.ravel(), minlength=features.shape[0]) / len(page)
+        seen = np.flatnonzero(often)
+        weighted = root[:, seen] * np.sqrt(often[seen] / noise_variance)
+        inner = np.eye(len(root)) + weighted @ weighted.T
+        after = float((target * np.linalg.solve(inner, target)).sum())
+        shares[row] = 1 - after / max(before, 1e-12)
+    return shares
