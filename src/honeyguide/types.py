@@ -21,6 +21,9 @@ State: TypeAlias = dict[str, NDArray[Any]]
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with (done, total) as a long job goes on."""
 
+Grade: TypeAlias = Callable[[str], float]
+"""The reward, in [0, 1], of an event of a kind."""
+
 EventKind = Literal["view", "search", "click", "cart", "purchase", "rating", "dismiss", "impression"]
 EVENT_KINDS: tuple[EventKind, ...] = get_args(EventKind)
 

@@ -1,0 +1,110 @@
+"""What is known of items before anybody asks: taste vectors, interests, popularity, how often they are rebought."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from honeyguide.errors import InvalidInput
+from honeyguide.types import Floats, Rows, State, Vectors
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ItemFacts:
+    """Facts of n items: `vectors` (n, t) float32 of unit norm or zero, `leaf` (n,) their interest.
+
+    `top_of_leaf` (leaves,) is each interest's parent, `popularity` (n,) in 0..1 is the logarithm of how many
+    users took the item, `rebought` (n,) the chance that a buyer buys it again within the reward window.
+    """
+
+    vectors: Vectors
+    leaf: Rows
+    top_of_leaf: Rows
+    popularity: Vectors
+    rebought: Vectors
+
+    def __post_init__(self) -> None:
+        n = len(self.vectors)
+        if not len(self.leaf) == len(self.popularity) == len(self.rebought) == n:
+            raise InvalidInput("vectors, leaf, popularity and rebought must all have one row per item")
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    @property
+    def by_popularity(self) -> Rows:
+        """(n,): all rows, the most popular first; ties go to the lower row."""
+        return np.argsort(-self.popularity, kind="stable")
+
+    def state(self) -> State:
+        """The facts as named arrays."""
+        return {
+            "vectors": self.vectors,
+            "leaf": self.leaf,
+            "top_of_leaf": self.top_of_leaf,
+            "popularity": self.popularity,
+            "rebought": self.rebought,
+        }
+
+    @classmethod
+    def from_state(cls, state: State) -> Self:
+        """The facts whose `state()` this is."""
+        return cls(
+            state["vectors"], state["leaf"], state["top_of_leaf"], state["popularity"], state["rebought"]
+        )
+
+
+def popularity(users: NDArray[np.int32], items: NDArray[np.int32], n: int) -> Vectors:
+    """(n,) in 0..1: log(1 + distinct users of the item) over its maximum."""
+    pairs = np.unique(np.stack([items, users]), axis=1)
+    buyers = np.bincount(pairs[0], minlength=n)
+    return (np.log1p(buyers) / max(np.log1p(buyers.max(initial=0)), 1e-9)).astype(np.float32)
+
+
+def rebought(
+    users: NDArray[np.int32],
+    items: NDArray[np.int32],
+    time_us: NDArray[np.int64],
+    n: int,
+    *,
+    window_us: int,
+    smoothing: float = 5.0,
+) -> Vectors:
+    """(n,) in 0..1: the share of purchases followed by the same user's next one within the window.
+
+    Shrunk towards the mean over all items with the weight of `smoothing` purchases. Purchases of the last
+    window of the log are left out: nobody has seen yet whether they are repeated.
+    """
+    order = np.lexsort((time_us, items, users))
+    user, item, time = users[order], items[order], time_us[order]
+    same = np.zeros(len(order), dtype=np.bool_)
+    same[:-1] = (user[1:] == user[:-1]) & (item[1:] == item[:-1]) & (time[1:] - time[:-1] <= window_us)
+    judged = time <= time.max(initial=0) - window_us
+    again = np.bincount(item[judged], weights=same[judged], minlength=n)
+    total = np.bincount(item[judged], minlength=n)
+    mean = again.sum() / max(total.sum(), 1)
+    return ((again + smoothing * mean) / (total + smoothing)).astype(np.float32)
+
+
+def taste_vectors(text_vectors: Vectors, weight: Floats, dims: int) -> Vectors:
+    """(n, dims): the text vectors on their `dims` main axes of variation among what sells, of unit norm.
+
+    Principal axes of the (n, d) text vectors weighted by `weight` (n,); zero rows stay zero.
+    """
+    x = text_vectors.astype(np.float64)
+    total = max(float(weight.sum()), 1e-9)
+    centre = weight @ x / total
+    spread = (x * (weight / total)[:, None]).T @ x - np.outer(centre, centre)
+    _, axes = np.linalg.eigh(spread)
+    main = axes[:, ::-1][:, :dims]
+    main = main * np.sign(
+        main[np.abs(main).argmax(axis=0), np.arange(main.shape[1])]
+    )  # a sign is arbitrary: fix it
+    projected = (x - centre) @ main
+    norm = np.linalg.norm(projected, axis=1, keepdims=True)
+    unit = np.divide(projected, norm, out=np.zeros_like(projected), where=norm > 0)
+    unit[~text_vectors.any(axis=1)] = 0.0
+    return unit.astype(np.float32)

@@ -1,0 +1,219 @@
+"""What is known of a user: a history that folds event by event, and the features a policy sees of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import blake2b
+
+import numpy as np
+from numpy.typing import NDArray
+
+from honeyguide.data.catalog import Catalog
+from honeyguide.interests.items import ItemFacts
+from honeyguide.types import Event, Grade, Rows, Vectors
+
+WEEK_US = 7 * 86_400 * 1_000_000
+DAY_US = 86_400 * 1_000_000
+MILLI = 1000  # event weights are whole thousandths: sums of integers do not depend on their order
+
+BEHAVIOUR = (
+    "bias",
+    "popularity",
+    "known",
+    "weight",
+    "recency",
+    "rate",
+    "rate x recency",
+    "due",
+    "rebought",
+    "rate x rebought",
+    "interest share",
+    "top interest share",
+    "taste",
+    "new x popularity",
+    "new x interest share",
+)
+"""The features about user and item together; the item's own taste components come after them."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class History:
+    """One user's past, folded: per item touched (rows ascending) its weight, first and last time; active days.
+
+    `rows` (p,) int64, `weight` (p,) int64 in thousandths of a full reward, `first_us` and `last_us` (p,) int64
+    epoch microseconds, `days` (q,) int64 distinct days ascending, `seen` (s,) uint64 hashes of folded event ids.
+    """
+
+    rows: NDArray[np.int64]
+    weight: NDArray[np.int64]
+    first_us: NDArray[np.int64]
+    last_us: NDArray[np.int64]
+    days: NDArray[np.int64]
+    seen: NDArray[np.uint64]
+
+    @classmethod
+    def of(cls, rows: NDArray[np.int64], weight: NDArray[np.int64], time_us: NDArray[np.int64]) -> History:
+        """The history of many events at once: item rows, weights in thousandths, and times."""
+        unique, group = np.unique(rows, return_inverse=True)
+        total = np.zeros(len(unique), dtype=np.int64)
+        first = np.full(len(unique), np.iinfo(np.int64).max)
+        last = np.full(len(unique), np.iinfo(np.int64).min)
+        np.add.at(total, group, weight)
+        np.minimum.at(first, group, time_us)
+        np.maximum.at(last, group, time_us)
+        return cls(unique, total, first, last, np.unique(time_us // DAY_US), np.empty(0, dtype=np.uint64))
+
+    def position(self, row: int) -> tuple[int, bool]:
+        """Where `row` stands or would stand among `rows`, and whether it is there."""
+        at = int(np.searchsorted(self.rows, row))
+        return at, at < len(self.rows) and self.rows[at] == row
+
+
+class ShopperModel:
+    """Histories of shoppers and what they say about items: a `UserModel` whose vector is the user's taste."""
+
+    def __init__(self, catalog: Catalog, items: ItemFacts, *, grade: Grade, half_life_days: float) -> None:
+        self.catalog = catalog
+        self.items = items
+        self.grade = grade
+        self.half_life_us = half_life_days * DAY_US
+
+    @property
+    def dim(self) -> int:
+        """How many features an item has for a policy."""
+        return len(BEHAVIOUR) + self.items.vectors.shape[1]
+
+    def start(self) -> History:
+        """The history of somebody who has done nothing."""
+        none = np.empty(0, dtype=np.int64)
+        return History(none, none, none, none, none, np.empty(0, dtype=np.uint64))
+
+    def fold(self, state: History, event: Event) -> History:
+        """The history after `event`; what carries no weight (an impression, a search) leaves only a day."""
+        mark = np.uint64(_hash(event.event_id))
+        at = int(np.searchsorted(state.seen, mark))
+        if at < len(state.seen) and state.seen[at] == mark:
+            return state
+        time_us = epoch_us(event.time)
+        seen = np.insert(state.seen, at, mark)
+        days = np.union1d(state.days, [time_us // DAY_US])
+        weight = round(self.grade(event.kind) * MILLI)
+        if event.item_id is None or weight == 0:
+            return History(state.rows, state.weight, state.first_us, state.last_us, days, seen)
+        return _touch(state, self.catalog.row(event.item_id), weight, time_us, days, seen)
+
+    def vector(self, state: History) -> Vectors:
+        """(t,): the mean vector of what was touched, old touches fading by half-life; unit norm or zero."""
+        if not len(state.rows):
+            return np.zeros(self.items.vectors.shape[1], dtype=np.float32)
+        age = (state.last_us.max() - state.last_us) / self.half_life_us
+        pull = np.log1p(state.weight / MILLI) * np.exp2(-age)
+        taste = pull @ self.items.vectors[state.rows].astype(np.float64)
+        norm = float(np.linalg.norm(taste))
+        return (taste / norm if norm > 0 else taste).astype(np.float32)
+
+    def interest_weight(self, state: History) -> NDArray[np.float64]:
+        """(leaves,): how much of the user's weight lies in each interest, summing to 1 or all 0."""
+        leaves = np.bincount(
+            self.items.leaf[state.rows], weights=state.weight, minlength=len(self.items.top_of_leaf)
+        )
+        return np.asarray(leaves / max(leaves.sum(), 1.0))
+
+    def features(self, state: History, rows: Rows, now: datetime) -> Vectors:
+        """(n, d) float32: what a policy sees of this user and these items at `now`; the columns are BEHAVIOUR."""
+        out = np.empty((len(rows), self.dim), dtype=np.float32)
+        self._behaviour(out, state, rows, epoch_us(now))
+        out[:, len(BEHAVIOUR) :] = self.items.vectors[rows]
+        return out
+
+    def remaining_visits(self, state: History, now: datetime, horizon_days: float) -> float:
+        """Visits (days with activity) expected within the horizon: a gamma-Poisson rate with a weekly prior."""
+        if not len(state.days):
+            return horizon_days / 28
+        span_days = max(epoch_us(now) // DAY_US - int(state.days[0]), 1)
+        rate = (len(state.days) + 1.0) / (span_days + 14.0)
+        return float(rate * horizon_days)
+
+    def _behaviour(self, out: Vectors, state: History, rows: Rows, now_us: int) -> None:
+        items = self.items
+        known, weight, weeks_known, weeks_since = _touches(state, rows, now_us)
+        recency = np.where(known, np.exp(-weeks_since / 6.0), 0.0)
+        rate = 1.0 - np.exp(-2.0 * weight / (weeks_known + 4.0))  # chance of a purchase within two weeks
+        interval = weeks_known / np.maximum(weight, 1.0) + 0.5
+        due = np.where(known, np.exp(-np.abs(np.log((weeks_since + 0.5) / interval))), 0.0)
+        share = self.interest_weight(state)
+        top_share = np.bincount(items.top_of_leaf, weights=share)
+        in_leaf = np.sqrt(share[items.leaf[rows]])
+        in_top = np.sqrt(top_share[items.top_of_leaf[items.leaf[rows]]])
+        popularity, rebought = items.popularity[rows], items.rebought[rows]
+        columns = (
+            np.ones(len(rows)),
+            popularity,
+            known,
+            np.log1p(weight) / 3.0,
+            recency,
+            rate,
+            rate * recency,
+            due,
+            rebought,
+            rate * rebought,
+            in_leaf,
+            in_top,
+            items.vectors[rows] @ self.vector(state),
+            ~known * popularity,
+            ~known * in_leaf,
+        )
+        for index, column in enumerate(columns):
+            out[:, index] = column
+
+
+def epoch_us(time: datetime) -> int:
+    """Whole microseconds since 1970: exact, where a float timestamp is not."""
+    whole = int(time.timestamp() // 1)
+    return whole * 1_000_000 + time.microsecond
+
+
+def _touch(
+    state: History,
+    row: int,
+    weight: int,
+    time_us: int,
+    days: NDArray[np.int64],
+    seen: NDArray[np.uint64],
+) -> History:
+    at, known = state.position(row)
+    if not known:
+        return History(
+            np.insert(state.rows, at, row),
+            np.insert(state.weight, at, weight),
+            np.insert(state.first_us, at, time_us),
+            np.insert(state.last_us, at, time_us),
+            days,
+            seen,
+        )
+    weights, first, last = state.weight.copy(), state.first_us.copy(), state.last_us.copy()
+    weights[at] += weight
+    first[at] = min(int(first[at]), time_us)
+    last[at] = max(int(last[at]), time_us)
+    return History(state.rows, weights, first, last, days, seen)
+
+
+def _touches(
+    state: History, rows: Rows, now_us: int
+) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """For each row: known, weight, weeks since the first and weeks since the last touch (0 where unknown)."""
+    if not len(state.rows):
+        nothing = np.zeros(len(rows))
+        return np.zeros(len(rows), dtype=np.bool_), nothing, nothing, nothing
+    at = np.minimum(np.searchsorted(state.rows, rows), len(state.rows) - 1)
+    known = state.rows[at] == rows
+    weight = np.where(known, state.weight[at] / MILLI, 0.0)
+    weeks_known = np.where(known, np.maximum(now_us - state.first_us[at], 0) / WEEK_US, 0.0)
+    weeks_since = np.where(known, np.maximum(now_us - state.last_us[at], 0) / WEEK_US, 0.0)
+    return known, weight, weeks_known, weeks_since
+
+
+def _hash(event_id: str) -> int:
+    digest = blake2b(event_id.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "little")
