@@ -28,7 +28,7 @@ class Base(Thompson):
         name: str | None = None,
     ) -> None:
         super().__init__(
-            posterior or UserPosterior(Prior.isotropic(laws.DIM)),
+            posterior or UserPosterior(Prior.isotropic(laws.DIM, variance=0.7)),
             level=level,
             floor=floor,
             draws=draws,

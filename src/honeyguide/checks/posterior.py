@@ -76,8 +76,8 @@ def check_simulation_based_calibration(make: MakePosterior) -> None:
     ranks = np.empty(WORLDS, dtype=int)
     for w in range(WORLDS):
         truth = rng.multivariate_normal(prior.mean, prior.covariance)
-        features = rng.uniform(-1, 1, size=(5, DIM)).astype(np.float32)
-        noise = rng.normal(scale=np.sqrt(prior.noise_variance), size=5)
+        features = rng.uniform(-1, 1, size=(12, DIM)).astype(np.float32)
+        noise = rng.normal(scale=np.sqrt(prior.noise_variance), size=12)
         posterior = make(prior)
         posterior.observe("user", features, np.clip(features @ truth + noise, -1, 1))
         probe = rng.uniform(-1, 1, size=(1, DIM)).astype(np.float32)

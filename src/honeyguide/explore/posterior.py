@@ -72,6 +72,10 @@ class Belief:
         """(d, n): a matrix R with RᵀR the covariance of the (n, d) items' expected rewards."""
         return np.asarray(solve_triangular(self.factor, features.T, lower=True, check_finite=False))
 
+    def variance(self, features: Vectors) -> Floats:
+        """(n,): how uncertain the expected reward of each item is."""
+        return np.asarray((self.root(features.astype(np.float64)) ** 2).sum(axis=0))
+
     @property
     def covariance(self) -> Floats:
         """(d, d): the posterior covariance of the weights."""

@@ -120,18 +120,18 @@ class ShopperModel:
         )
         return np.asarray(leaves / max(leaves.sum(), 1.0))
 
-    def features(self, state: History, rows: Rows, now: datetime) -> Vectors:
-        """(n, d) float32: what a policy sees of this user and these items at `now`; the columns are BEHAVIOUR."""
+    def features(self, state: History, rows: Rows, now_us: int) -> Vectors:
+        """(n, d) float32: what a policy sees of this user and these items: BEHAVIOUR, then the taste vector."""
         out = np.empty((len(rows), self.dim), dtype=np.float32)
-        self._behaviour(out, state, rows, epoch_us(now))
+        self._behaviour(out, state, rows, now_us)
         out[:, len(BEHAVIOUR) :] = self.items.vectors[rows]
         return out
 
-    def remaining_visits(self, state: History, now: datetime, horizon_days: float) -> float:
+    def remaining_visits(self, state: History, now_us: int, horizon_days: float) -> float:
         """Visits (days with activity) expected within the horizon: a gamma-Poisson rate with a weekly prior."""
         if not len(state.days):
             return horizon_days / 28
-        span_days = max(epoch_us(now) // DAY_US - int(state.days[0]), 1)
+        span_days = max(now_us // DAY_US - int(state.days[0]), 1)
         rate = (len(state.days) + 1.0) / (span_days + 14.0)
         return float(rate * horizon_days)
 

@@ -1,0 +1,30 @@
+"""`evaluate` and `report` share this: replay, then sum up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from honeyguide.cli.show import Stages
+from honeyguide.data.clean import load_cleaning
+from honeyguide.evaluate.compare import load_traffic, replay_policies
+from honeyguide.evaluate.results import ReplayReport
+from honeyguide.evaluate.summary import summarise
+from honeyguide.shop.models import load_fitted
+from honeyguide.shop.policies import SERVED
+from honeyguide.shop.workspace import Workspace
+
+
+def evaluate_shop(
+    workspace: Workspace, names: Sequence[str] | None, *, workers: int | None, stages: Stages
+) -> ReplayReport:
+    """Replay the named policies (the settings' where none is named), always beside exploit-only and the served."""
+    settings = workspace.settings
+    levels = tuple(f"thompson-{level:g}" for level in settings.evaluate.fixed_levels)
+    wanted = tuple(dict.fromkeys((SERVED, "greedy", *(names or ("popularity", *levels)))))
+    with stages.stage("Replay the policies") as progress:
+        runs, served = replay_policies(workspace, wanted, workers=workers, progress=progress)
+    with stages.stage("Sum up with confidence bands"):
+        fitted = load_fitted(workspace.models, workspace.items)
+        traffic = load_traffic(workspace, fitted)
+        cleaning = load_cleaning(workspace.data)
+        return summarise(runs, served, traffic, fitted, cleaning, settings, stages.seconds)

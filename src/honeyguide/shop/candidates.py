@@ -1,0 +1,108 @@
+"""Which items a decision is made among: the user's own, their interests', the popular ones, and new ground."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from honeyguide.interests.items import ItemFacts
+from honeyguide.interests.users import MILLI, WEEK_US, History, ShopperModel
+from honeyguide.retrieve import ExactRetriever
+from honeyguide.types import Rows
+
+OWN, INTERESTS, POPULAR, SIMILAR = 0.5, 0.25, 0.1, 0.1
+"""Shares of the candidates; what is left goes to interests that the user has not touched yet."""
+_POOL = 20_000  # similar items are looked for among this many of the most popular: the tail is reached by interest
+
+
+class CandidateSource:
+    """Candidates for a user, from everything that is known before the policy is asked."""
+
+    def __init__(self, model: ShopperModel, *, size: int) -> None:
+        self.model = model
+        self.items: ItemFacts = model.items
+        self.size = min(size, len(self.items))
+        ranked = self.items.by_popularity
+        self._popular = ranked
+        self._pool = ranked[:_POOL]
+        self._retriever = ExactRetriever(self.items.vectors[self._pool])
+        by_leaf = ranked[np.argsort(self.items.leaf[ranked], kind="stable")]
+        starts = np.searchsorted(self.items.leaf[by_leaf], np.arange(len(self.items.top_of_leaf) + 1))
+        self._shelves = [by_leaf[a:b] for a, b in pairwise(starts)]
+        self._shelf_pull = np.array([self.items.popularity[shelf[:20]].sum() for shelf in self._shelves])
+
+    def rows(
+        self,
+        history: History,
+        now_us: int,
+        rng: np.random.Generator,
+        *,
+        allowed: NDArray[np.bool_] | None = None,
+    ) -> Rows:
+        """(min(size, allowed),) distinct rows; `allowed` (n,) leaves out what may not be shown."""
+        basket = _Basket(len(self.items), self.size, allowed)
+        basket.add(self._own(history, now_us), OWN)
+        basket.add(self._interests(history), INTERESTS)
+        basket.add(self._popular[: 4 * self.size], POPULAR)
+        basket.add(self._similar(history, basket.taken), SIMILAR)
+        basket.add(self._new_ground(history, rng), 1.0)
+        basket.add(self._popular, 1.0)
+        return basket.rows()
+
+    def _own(self, history: History, now_us: int) -> Rows:
+        weeks = np.maximum(now_us - history.last_us, 0) / WEEK_US
+        pull = np.log1p(history.weight / MILLI) * np.exp(-weeks / 12.0)
+        return history.rows[np.argsort(-pull, kind="stable")]
+
+    def _interests(self, history: History) -> Rows:
+        share = self.model.interest_weight(history)
+        leaves = np.argsort(-share, kind="stable")[:8]
+        leaves = leaves[share[leaves] > 0]
+        return _interleave([self._shelves[leaf][: self.size] for leaf in leaves])
+
+    def _similar(self, history: History, taken: NDArray[np.bool_]) -> Rows:
+        taste = self.model.vector(history)
+        if not taste.any():
+            return np.empty(0, dtype=np.int64)
+        found, _ = self._retriever.search(taste, self.size, allowed=~taken[self._pool])
+        return self._pool[found]
+
+    def _new_ground(self, history: History, rng: np.random.Generator) -> Rows:
+        pull = np.where(self.model.interest_weight(history) > 0, 0.0, self._shelf_pull)
+        if not pull.any():
+            pull = self._shelf_pull + 1e-9
+        count = min(8, int((pull > 0).sum()))
+        leaves = rng.choice(len(pull), size=count, replace=False, p=pull / pull.sum())
+        return _interleave([self._shelves[leaf][: self.size] for leaf in leaves])
+
+
+class _Basket:
+    """Collects distinct rows up to a size."""
+
+    def __init__(self, n: int, size: int, allowed: NDArray[np.bool_] | None) -> None:
+        self.taken = np.zeros(n, dtype=np.bool_) if allowed is None else ~allowed
+        self.size = min(size, int((~self.taken).sum()))
+        self._parts: list[Rows] = []
+        self._count = 0
+
+    def add(self, rows: Rows, share: float) -> None:
+        """Take the first rows that are still free, at most this share of the basket."""
+        room = min(round(share * self.size), self.size - self._count)
+        fresh = rows[~self.taken[rows]][: max(room, 0)]
+        self.taken[fresh] = True
+        self._parts.append(fresh)
+        self._count += len(fresh)
+
+    def rows(self) -> Rows:
+        """What was taken, in the order it was taken."""
+        return np.concatenate(self._parts)
+
+
+def _interleave(shelves: list[Rows]) -> Rows:
+    """The first of each shelf, then the second of each, and so on."""
+    if not shelves:
+        return np.empty(0, dtype=np.int64)
+    depth = np.concatenate([np.arange(len(shelf)) for shelf in shelves])
+    return np.concatenate(shelves)[np.argsort(depth, kind="stable")]

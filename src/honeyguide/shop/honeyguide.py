@@ -1,0 +1,187 @@
+"""`Honeyguide`: an open shop that decides, learns from feedback, and says what it believes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from uuid import uuid4
+
+import numpy as np
+from numpy.typing import NDArray
+
+from honeyguide.config import Settings
+from honeyguide.errors import InvalidInput
+from honeyguide.explore.decide import Request, decide, stream
+from honeyguide.explore.tradeoff import Tradeoff
+from honeyguide.interests.users import History, ShopperModel, epoch_us
+from honeyguide.journal.learner import Learner
+from honeyguide.journal.protocol import Journal
+from honeyguide.journal.sqlite import SqliteJournal
+from honeyguide.shop.beliefs import Beliefs, UserInterest
+from honeyguide.shop.candidates import CandidateSource
+from honeyguide.shop.explain import Explainer
+from honeyguide.shop.models import Fitted, load_fitted
+from honeyguide.shop.policies import make_tradeoff
+from honeyguide.shop.workspace import Workspace
+from honeyguide.types import Candidates, Decision, Event, EventKind
+
+
+def utc_now() -> datetime:
+    """The wall clock: the one default that is not passed in, for callers who live in real time."""
+    return datetime.now(UTC)  # noqa: TID251 - everything below takes the time as an argument
+
+
+class Honeyguide:
+    """A fitted shop, open for decisions."""
+
+    def __init__(
+        self, settings: Settings, fitted: Fitted, journal: Journal, *, clock: Callable[[], datetime] = utc_now
+    ) -> None:
+        self.settings = settings
+        self.fitted = fitted
+        self.journal = journal
+        self.clock = clock
+        labels = settings.labels
+        self.model = ShopperModel(
+            fitted.catalog, fitted.items, grade=labels.grade, half_life_days=settings.interests.half_life_days
+        )
+        self._source = CandidateSource(self.model, size=settings.explore.candidates)
+        self._explainer = Explainer(self.model, fitted.taxonomy)
+        self._beliefs = Beliefs(self.model, fitted)
+        self._folded: dict[str, History] = {}
+        self._events_read = 0
+        self._learner: Learner[Tradeoff] = self._open_learner(timedelta(days=labels.window_days))
+        self._catch_up()
+
+    @classmethod
+    def open(cls, folder: Path | str, *, clock: Callable[[], datetime] = utc_now) -> Self:
+        """The fitted shop in this folder; NoWorkspace, NoArtifact or DamagedArtifact say what to run."""
+        workspace = Workspace.at(folder)
+        fitted = load_fitted(workspace.models, workspace.items)
+        return cls(workspace.settings, fitted, SqliteJournal(workspace.journal), clock=clock)
+
+    @property
+    def policy(self) -> Tradeoff:
+        """The policy as it has learned so far."""
+        return self._learner.policy
+
+    def decide(
+        self,
+        user_id: str,
+        *,
+        k: int | None = None,
+        now: datetime | None = None,
+        surface: str = "default",
+        exclude: Collection[str] = (),
+        decision_id: str | None = None,
+    ) -> Decision:
+        """A page of `k` items for this user, with propensities; in the journal before it is returned.
+
+        `exclude` are item ids not to show. UnknownItem, InvalidInput.
+        """
+        time = now or self.clock()
+        now_us = epoch_us(time)
+        history = self.history(user_id)
+        name = decision_id or uuid4().hex
+        rng = stream(self.settings.seed, name)
+        rows = self._source.rows(history, now_us, rng, allowed=self._allowed(exclude))
+        if not len(rows):
+            raise InvalidInput("every item is excluded: there is nothing left to show")
+        features = self.model.features(history, rows, now_us)
+        horizon = self.settings.explore.horizon_days
+        candidates = Candidates(
+            user_id=user_id,
+            item_ids=tuple(self.fitted.catalog.ids[row] for row in rows),
+            features=features,
+            remaining_visits=self.model.remaining_visits(history, now_us, horizon),
+        )
+        decision = decide(
+            self.policy,
+            candidates,
+            k=min(self.settings.explore.k, len(rows)) if k is None else k,
+            request=Request(name, time, surface, self.policy.name, self.fitted.version),
+            rng=rng,
+            explain=self._explainer.of(history, rows, features, now_us),
+        )
+        self.journal.append([decision])
+        self._catch_up()
+        return decision
+
+    def feedback(
+        self,
+        decision_id: str,
+        item_id: str,
+        kind: EventKind,
+        *,
+        now: datetime | None = None,
+        event_id: str | None = None,
+        value: float | None = None,
+    ) -> Event:
+        """Record what the user did with a shown item; learned from at once, counted once per event_id.
+
+        UnknownDecision, InvalidInput where that decision did not show that item.
+        """
+        decision = self.journal.decision(decision_id)
+        event = Event(
+            event_id=event_id or f"{decision_id}:{item_id}:{kind}",
+            time=now or self.clock(),
+            user_id=decision.user_id,
+            kind=kind,
+            item_id=item_id,
+            value=value,
+            decision_id=decision_id,
+        )
+        self.journal.append([event])
+        self._catch_up()
+        return event
+
+    def interests(
+        self, user_id: str, *, now: datetime | None = None, top: int = 10
+    ) -> tuple[UserInterest, ...]:
+        """The `top` interests the user is held to want most, with uncertainty, best first."""
+        history = self.history(user_id)
+        now_us = epoch_us(now or self.clock())
+        return self._beliefs.of(self.policy.posterior, user_id, history, now_us)[:top]
+
+    def history(self, user_id: str) -> History:
+        """What is known of the user: the fitted history and everything the journal holds since."""
+        return self._folded.get(user_id) or self.fitted.histories.get(user_id) or self.model.start()
+
+    def close(self) -> None:
+        """Store what was learned beside its journal offset, and let go of the files."""
+        self.journal.save_state(self._learner.offset, self._learner.state())
+        self.journal.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _allowed(self, exclude: Collection[str]) -> NDArray[np.bool_] | None:
+        if not exclude:
+            return None
+        allowed = np.ones(len(self.fitted.items), dtype=np.bool_)
+        allowed[self.fitted.catalog.rows(list(exclude))] = False
+        return allowed
+
+    def _open_learner(self, window: timedelta) -> Learner[Tradeoff]:
+        policy = make_tradeoff(self.fitted.policy_state, self.settings.explore, seed=self.settings.seed)
+        learner = Learner(policy, grade=self.settings.labels.grade, window=window)
+        stored = self.journal.load_state()
+        if stored is not None and stored[0] >= self.fitted.journal_offset:
+            return learner.restore(stored[1], self.journal)
+        return learner.start_after(self.fitted.journal_offset)
+
+    def _catch_up(self) -> None:
+        self._learner.catch_up(self.journal)
+        for record in self.journal.read(self._events_read):
+            self._events_read = record.offset
+            if isinstance(record.entry, Event):
+                user = record.entry.user_id
+                self._folded[user] = self.model.fold(self.history(user), record.entry)

@@ -1,0 +1,87 @@
+"""What `fit` leaves behind for serving: item facts, users' histories and the policy's first state, as artefacts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from honeyguide import artifacts
+from honeyguide.data.catalog import Catalog
+from honeyguide.errors import NotReady
+from honeyguide.interests.items import ItemFacts
+from honeyguide.interests.taxonomy import Taxonomy
+from honeyguide.interests.users import History
+from honeyguide.types import State
+
+ITEMS, USERS, POLICY, TAXONOMY, ENCODER = "items", "users", "policy", "taxonomy", "encoder"
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A shop as it was fitted: everything a decision needs but the journal."""
+
+    catalog: Catalog
+    items: ItemFacts
+    taxonomy: Taxonomy
+    histories: Mapping[str, History]
+    policy_state: State
+    version: str
+    until_us: int
+    """Events up to here (epoch microseconds) are in the histories and in the policy's state."""
+    journal_offset: int
+    """Journal entries up to here were there when the shop was fitted."""
+
+
+def load_fitted(models: Path, items_path: Path) -> Fitted:
+    """The fitted shop; NoArtifact where something is missing, DamagedArtifact where a file was changed."""
+    items = artifacts.load(models, ITEMS)
+    users = artifacts.load(models, USERS)
+    policy = artifacts.load(models, POLICY)
+    taxonomy = artifacts.load(models, TAXONOMY)
+    catalog = Catalog.read(items_path)
+    if items.meta["catalog"] != catalog.version:
+        raise NotReady("the catalogue has changed since the shop was fitted. Run: honeyguide fit")
+    return Fitted(
+        catalog=catalog,
+        items=ItemFacts.from_state(items.arrays),
+        taxonomy=Taxonomy.from_state(taxonomy.arrays, taxonomy.meta["taxonomy"]),
+        histories=histories_from(users.arrays),
+        policy_state=policy.arrays,
+        version=f"{items.version}.{policy.version}",
+        until_us=int(users.meta["until_us"]),
+        journal_offset=int(policy.meta["journal_offset"]),
+    )
+
+
+def histories_state(histories: Mapping[str, History]) -> State:
+    """Histories as flat arrays: users ascending, their item rows and days one after the other."""
+    users = sorted(histories)
+    names, offsets = artifacts.pack_strings(users)
+    parts = [histories[user] for user in users]
+    none = np.empty(0, dtype=np.int64)
+    return {
+        "users.names": names,
+        "users.offsets": offsets,
+        "starts": np.cumsum([0, *(len(part.rows) for part in parts)], dtype=np.int64),
+        "day_starts": np.cumsum([0, *(len(part.days) for part in parts)], dtype=np.int64),
+        **{
+            field: np.concatenate([none, *(getattr(part, field) for part in parts)])
+            for field in ("rows", "weight", "first_us", "last_us", "days")
+        },
+    }
+
+
+def histories_from(state: State) -> dict[str, History]:
+    """The histories whose `histories_state` this is; they are views, so this takes milliseconds."""
+    users = artifacts.unpack_strings(state["users.names"], state["users.offsets"])
+    seen = np.empty(0, dtype=np.uint64)
+    histories = {}
+    for index, user in enumerate(users):
+        part = slice(*state["starts"][index : index + 2])
+        days = slice(*state["day_starts"][index : index + 2])
+        columns = (state[field][part] for field in ("rows", "weight", "first_us", "last_us"))
+        histories[user] = History(*columns, state["days"][days], seen)
+    return histories

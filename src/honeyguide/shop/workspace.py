@@ -1,0 +1,110 @@
+"""A workspace: one folder that holds a shop's settings, data, models, journal and reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+
+from honeyguide.artifacts import write_atomically
+from honeyguide.config import FILE_NAME, STAGES, Settings, load_settings
+from honeyguide.errors import InvalidInput, NoWorkspace
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """Where everything of one shop lies."""
+
+    root: Path
+
+    @classmethod
+    def at(cls, root: Path | str) -> Workspace:
+        """The workspace in this folder; NoWorkspace where there is none."""
+        path = Path(root)
+        if not (path / FILE_NAME).is_file():
+            raise NoWorkspace(
+                f"{path} is not a Honeyguide workspace: it has no {FILE_NAME}. Run: honeyguide init {path}"
+            )
+        return cls(path)
+
+    @classmethod
+    def create(cls, root: Path | str, settings: Settings) -> Workspace:
+        """A new workspace with these settings; one that is already there is left as it is and refused."""
+        path = Path(root)
+        if (path / FILE_NAME).exists():
+            raise InvalidInput(f"{path / FILE_NAME} is already there: edit it, or choose another folder")
+        if path.exists() and not path.is_dir():
+            raise InvalidInput(f"{path} is a file: choose a folder")
+        workspace = cls(path)
+        for folder in (path, workspace.data, workspace.models, workspace.cache, workspace.reports):
+            folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(path / FILE_NAME, settings_toml(settings).encode())
+        return workspace
+
+    @property
+    def settings(self) -> Settings:
+        """The settings as they stand in the file now."""
+        return load_settings(self.root / FILE_NAME)
+
+    @property
+    def data(self) -> Path:
+        """Imported and cleaned tables."""
+        return self.root / "data"
+
+    @property
+    def models(self) -> Path:
+        """Versioned artefacts."""
+        return self.root / "models"
+
+    @property
+    def cache(self) -> Path:
+        """What can be thrown away and computed again."""
+        return self.root / "cache"
+
+    @property
+    def reports(self) -> Path:
+        """HTML reports and the evaluations behind them."""
+        return self.root / "reports"
+
+    @property
+    def journal(self) -> Path:
+        """The SQLite file with every decision and every piece of feedback."""
+        return self.root / "journal.db"
+
+    @property
+    def events(self) -> Path:
+        """The cleaned events."""
+        return self.data / "clean" / "events.parquet"
+
+    @property
+    def items(self) -> Path:
+        """The cleaned catalogue."""
+        return self.data / "clean" / "items.parquet"
+
+
+def settings_toml(settings: Settings) -> str:
+    """The settings as a TOML file that `load_settings` reads back to the same value."""
+    lines = [
+        "# What a shop can choose. Every key is optional; docs/settings.md says what each one means.",
+        "",
+    ]
+    lines += [
+        f"{f.name} = {_toml(getattr(settings, f.name))}" for f in fields(settings) if f.name not in STAGES
+    ]
+    for stage in STAGES:
+        section = getattr(settings, stage)
+        lines += ["", f"[{stage}]"]
+        lines += [f"{f.name} = {_toml(getattr(section, f.name))}" for f in fields(section)]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_toml(entry) for entry in value) + "]"
+    if is_dataclass(value):
+        raise InvalidInput(f"a setting must be a plain value, got {value!r}")
+    return repr(value)
