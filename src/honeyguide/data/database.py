@@ -1,0 +1,94 @@
+"""DuckDB as a batch engine: in memory, spilling to a scratch folder; Parquet is what lasts.
+
+Values go into SQL as quoted literals: DuckDB loads pandas as soon as a query carries parameters.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from honeyguide.errors import DamagedArtifact, InvalidInput
+
+
+@contextmanager
+def database(scratch: Path | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+    """An empty database in UTC that spills what does not fit in memory to `scratch`."""
+    with tempfile.TemporaryDirectory(prefix=".duckdb-", dir=scratch) as spill, duckdb.connect() as db:
+        db.execute(f"SET temp_directory = {literal(spill)}")
+        db.execute("SET TimeZone = 'UTC'")
+        db.execute("SET enable_progress_bar = false")
+        yield db
+
+
+def literal(text: str) -> str:
+    """`text` as an SQL string; InvalidInput where it is no text that could be stored."""
+    if "\x00" in text or (not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text)):
+        raise InvalidInput(f"{text[:64]!r} holds a NUL or half a surrogate pair: remove it")
+    return "'" + text.replace("'", "''") + "'"
+
+
+def identifier(name: str) -> str:
+    """`name` as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def file_literal(path: Path) -> str:
+    """`path` as an SQL string that names this one file, whatever wildcards its name may hold."""
+    return literal("".join(f"[{letter}]" if letter in "*?[" else letter for letter in str(path.resolve())))
+
+
+def parquet(path: Path) -> str:
+    """`path` as a table in a FROM clause."""
+    return f"read_parquet({file_literal(path)})"
+
+
+def number(db: duckdb.DuckDBPyConnection, query: str) -> int:
+    """The one whole number that `query` gives."""
+    row = db.execute(query).fetchone()
+    return int(row[0]) if row and row[0] is not None else 0
+
+
+def check_stored(db: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """DamagedArtifact where a Parquet file of ours cannot be read."""
+    try:
+        db.execute(f"SELECT count(*) FROM {parquet(path)}").fetchone()
+    except duckdb.Error as error:
+        reason = first_line(error)
+        raise DamagedArtifact(
+            f"{path}: cannot be read: {reason}. Restore it from a backup, or remove it and import again"
+        ) from None
+
+
+def write_parquet(db: duckdb.DuckDBPyConnection, query: str, path: Path) -> None:
+    """Write what `query` gives to `path` and make it durable; `path` should be a temporary name."""
+    target = literal(str(path.resolve()))
+    db.execute(f"COPY ({query}) TO {target} (FORMAT parquet, COMPRESSION zstd)")
+    sync(path)
+
+
+def sync(path: Path) -> None:
+    """Have the disk hold `path` (a file or a folder) before going on."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def replace_files(moves: list[tuple[Path, Path]]) -> None:
+    """Move each finished temporary file over its final name, in order; each move is all or nothing."""
+    for temporary, final in moves:
+        os.replace(temporary, final)
+        sync(final.parent)
+
+
+def first_line(error: Exception) -> str:
+    """What an error of DuckDB says in its first line, without the class in front."""
+    text = str(error).strip().split("\n", 1)[0]
+    return text.partition(": ")[2][:300] or text[:300] or type(error).__name__

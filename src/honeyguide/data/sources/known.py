@@ -1,0 +1,43 @@
+"""All file formats that can be imported, and which one a file is in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+from honeyguide.data.sources.canonical import Canonical
+from honeyguide.data.sources.completejourney import CompleteJourney
+from honeyguide.data.sources.layout import Layout, Source
+from honeyguide.errors import InvalidFile, InvalidInput
+
+SOURCES: tuple[Source, ...] = (Canonical(), CompleteJourney())
+
+
+def sources_named(name: str | None) -> tuple[Source, ...]:
+    """The format of that name, or all of them where no name is given."""
+    if name is None:
+        return SOURCES
+    found = tuple(source for source in SOURCES if source.name == name)
+    if not found:
+        known = ", ".join(source.name for source in SOURCES)
+        raise InvalidInput(f"{name!r} is not a known format: choose one of {known}")
+    return found
+
+
+def layout_of(path: Path, columns: Sequence[str], sources: Sequence[Source]) -> Layout:
+    """The first layout that the columns fit; InvalidFile says which column is missing and what comes near."""
+    layouts = [layout for source in sources for layout in source.layouts]
+    for layout in layouts:
+        if layout.fits(columns):
+            return layout
+    nearest = max(layouts, key=lambda layout: len(set(layout.required) & set(columns)) / len(layout.required))
+    missing = next(column for column in nearest.required if column not in columns)
+    close = get_close_matches(missing, list(columns), n=1, cutoff=0.4)
+    shown = ", ".join(column[:40] for column in columns[:12])
+    hint = f"Its nearest column is {close[0]!r}: rename it" if close else f"Its columns are: {shown}"
+    raise InvalidFile(
+        path,
+        f"is not a known format: read as {nearest.table} it has no column {missing!r}",
+        f"{hint}. {nearest.table.capitalize()} need the columns {', '.join(nearest.required)}",
+    )

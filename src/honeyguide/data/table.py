@@ -1,0 +1,167 @@
+"""Events as columns: what training and evaluation compute on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+from numpy.typing import NDArray
+
+from honeyguide.data.catalog import Catalog
+from honeyguide.data.database import check_stored, database, literal, parquet
+from honeyguide.errors import InvalidInput, NotReady, UnknownUser
+from honeyguide.types import EVENT_KINDS, Event, Rows, check_utc
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, eq=False)
+class EventTable:
+    """Events in time order, those of one moment by their id.
+
+    `users` are the user ids; `user` (n,) int32 rows into them, `item` (n,) int32 catalogue rows with -1 for none,
+    `time_us` (n,) int64 epoch microseconds, `kind` (n,) int8 positions in EVENT_KINDS, `value` (n,) float32
+    with NaN for none.
+    """
+
+    users: tuple[str, ...]
+    user: NDArray[np.int32]
+    item: NDArray[np.int32]
+    time_us: NDArray[np.int64]
+    kind: NDArray[np.int8]
+    value: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        lengths = {len(self.user), len(self.item), len(self.time_us), len(self.kind), len(self.value)}
+        if len(lengths) != 1:
+            raise InvalidInput(f"all columns need one length, got {sorted(lengths)}")
+        if (np.diff(self.time_us) < 0).any():
+            raise InvalidInput("events must be in time order: sort them by time first")
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    @cached_property
+    def version(self) -> str:
+        """Equal content has an equal version."""
+        digest = hashlib.sha256("\x00".join(self.users).encode())
+        for column in (self.user, self.item, self.time_us, self.kind, self.value):
+            digest.update(np.ascontiguousarray(column).data)
+        return digest.hexdigest()[:12]
+
+    @cached_property
+    def by_user(self) -> Rows:
+        """(n,): positions sorted by user, each user's in time order."""
+        return np.argsort(self.user, kind="stable")
+
+    @cached_property
+    def starts(self) -> Rows:
+        """(users + 1,): where each user's events begin in `by_user`."""
+        counts = np.bincount(self.user, minlength=len(self.users))
+        return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+
+    def events_of(self, user: int) -> Rows:
+        """The positions of one user's events, in time order."""
+        if not 0 <= user < len(self.users):
+            raise UnknownUser(f"user row must be in 0..{len(self.users) - 1}, got {user}")
+        return self.by_user[self.starts[user] : self.starts[user + 1]]
+
+    def between(self, since: datetime | None = None, until: datetime | None = None) -> EventTable:
+        """The events at or after `since` and before `until`; user rows keep their meaning."""
+        low = 0 if since is None else int(np.searchsorted(self.time_us, to_us(since), side="left"))
+        high = len(self) if until is None else int(np.searchsorted(self.time_us, to_us(until), side="left"))
+        part = slice(low, max(low, high))
+        return replace(
+            self,
+            user=self.user[part],
+            item=self.item[part],
+            time_us=self.time_us[part],
+            kind=self.kind[part],
+            value=self.value[part],
+        )
+
+
+def load_events(
+    path: Path, catalog: Catalog, *, since: datetime | None = None, until: datetime | None = None
+) -> EventTable:
+    """The stored events at or after `since` and before `until`; `users` are those who did something then.
+
+    UnknownItem where an event's item is not in the catalogue.
+    """
+    _check_there(path)
+    with database() as db:
+        check_stored(db, path)
+        db.execute(f"""
+            CREATE TABLE chosen AS
+            SELECT event_id, user_id, item_id, epoch_us(time) AS time_us, kind, value
+            FROM {parquet(path)} WHERE {_between(since, until)}""")
+        users = _number_distinct(db, "user_id", "people")
+        items = _number_distinct(db, "item_id", "items")
+        kinds = ", ".join(literal(kind) for kind in EVENT_KINDS)
+        columns = db.execute(f"""
+            SELECT people.row::INTEGER AS user, coalesce(items.row, -1)::INTEGER AS item, time_us,
+                   (list_position([{kinds}], kind) - 1)::TINYINT AS kind,
+                   coalesce(value, 'nan'::DOUBLE)::FLOAT AS value
+            FROM chosen JOIN people USING (user_id) LEFT JOIN items USING (item_id)
+            ORDER BY time_us, event_id""").fetchnumpy()
+    plain = {name: _plain(column) for name, column in columns.items()}
+    rows = np.append(catalog.rows(items), -1).astype(np.int32)  # the last one answers for -1, no item
+    return EventTable(users=users, **{**plain, "item": rows[plain["item"]]})
+
+
+def user_events(
+    path: Path, user_id: str, *, since: datetime | None = None, until: datetime | None = None
+) -> Iterator[Event]:
+    """One user's stored events as full records, in time order; none for a user never seen."""
+    _check_there(path)
+    with database() as db:
+        check_stored(db, path)
+        rows = db.execute(f"""
+            SELECT event_id, epoch_us(time), user_id, kind, item_id, query, value, session_id, decision_id, position
+            FROM {parquet(path)} WHERE user_id = {literal(user_id)} AND {_between(since, until)}
+            ORDER BY time, event_id""").fetchall()
+    for event_id, time_us, *rest in rows:
+        yield Event(event_id, from_us(time_us), *rest)
+
+
+def to_us(time: datetime) -> int:
+    """An aware UTC moment as epoch microseconds, exactly."""
+    return (check_utc(time) - _EPOCH) // timedelta(microseconds=1)
+
+
+def from_us(time_us: int) -> datetime:
+    """Epoch microseconds as an aware UTC moment, exactly."""
+    return _EPOCH + timedelta(microseconds=time_us)
+
+
+def _check_there(path: Path) -> None:
+    if not path.is_file():
+        raise NotReady(f"there is no {path} yet. Run: honeyguide import, then honeyguide fit")
+
+
+def _between(since: datetime | None, until: datetime | None) -> str:
+    bounds = ["true"]
+    if since is not None:
+        bounds.append(f"time >= make_timestamptz({to_us(since)})")
+    if until is not None:
+        bounds.append(f"time < make_timestamptz({to_us(until)})")
+    return " AND ".join(bounds)
+
+
+def _number_distinct(db: duckdb.DuckDBPyConnection, column: str, name: str) -> tuple[str, ...]:
+    """Make the relation `name` of the distinct values of a column with their `row` in the tuple returned."""
+    db.execute(f"""
+        CREATE TABLE {name} AS SELECT {column}, row_number() OVER (ORDER BY {column}) - 1 AS row
+        FROM (SELECT DISTINCT {column} FROM chosen WHERE {column} IS NOT NULL)""")
+    return tuple(value for (value,) in db.execute(f"SELECT {column} FROM {name} ORDER BY row").fetchall())
+
+
+def _plain(column: NDArray[Any]) -> NDArray[Any]:
+    return np.ascontiguousarray(column.filled() if isinstance(column, np.ma.MaskedArray) else column)
