@@ -99,7 +99,11 @@ class Candidates:
     def take(self, rows: Sequence[int] | Rows) -> Candidates:
         """The candidates at `rows`, in that order."""
         index = np.asarray(rows, dtype=np.int64)
-        return replace(self, item_ids=tuple(self.item_ids[i] for i in index), features=self.features[index])
+        return replace(
+            self,
+            item_ids=tuple(map(self.item_ids.__getitem__, index.tolist())),
+            features=self.features[index],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +149,7 @@ class Decision:
         k = len(self.chosen)
         if len(self.propensities) != k or len(self.why) != k:
             raise InvalidInput(f"chosen, propensities and why must be of one length, got {k}")
-        if len(np.unique(self.chosen)) != k:
+        if len(set(self.chosen.tolist())) != k:
             raise InvalidInput("a page shows an item once: chosen must be distinct")
         if not ((self.propensities > 0) & (self.propensities <= 1)).all():
             raise InvalidInput("propensities must lie in (0, 1]")
@@ -168,7 +172,9 @@ class Decision:
     @property
     def explored(self) -> NDArray[np.bool_]:
         """(k,): which shown items exploit-only would not have shown."""
-        return ~np.isin(self.chosen, self.exploit_rows)
+        exploited = np.zeros(len(self.candidates), dtype=np.bool_)
+        exploited[self.exploit_rows] = True
+        return ~exploited[self.chosen]
 
     def only(self, slots: Sequence[int]) -> Decision:
         """The same decision as if the page had been these slots: what one piece of feedback speaks of."""

@@ -31,7 +31,7 @@ from honeyguide.explore.shares import check_floor
 from honeyguide.explore.thompson import expected_rewards, thompson_pmf
 from honeyguide.types import Candidates, Decision, Floats, Plan, State
 
-LEVELS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
+LEVELS = (0.0, 0.1, 0.25, 0.5, 1.0)
 """The levels a request chooses among: 0 is exploit-only, 1 acts on the posterior's full width."""
 
 
@@ -72,7 +72,7 @@ class Tradeoff:
         self.seed = seed
         self.ledger = Ledger()
         # one set of standard normal draws serves every request: levels are compared on common random numbers
-        self._noise = np.random.default_rng(seed).standard_normal((posterior.prior.dim, draws))
+        self._noise = np.random.default_rng(seed).standard_normal((posterior.prior.dim, max(draws // 2, 2)))
 
     def plan(self, candidates: Candidates) -> Plan:
         """The level with the highest worth among those that keep the promise, and the reason in words."""

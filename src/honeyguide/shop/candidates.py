@@ -14,7 +14,9 @@ from honeyguide.types import Rows
 
 OWN, INTERESTS, POPULAR, SIMILAR = 0.5, 0.25, 0.1, 0.1
 """Shares of the candidates; what is left goes to interests that the user has not touched yet."""
-_POOL = 20_000  # similar items are looked for among this many of the most popular: the tail is reached by interest
+_POOL = (
+    5_000  # similar items are looked for among this many of the most popular: the tail is reached by interest
+)
 
 
 class CandidateSource:
@@ -48,7 +50,8 @@ class CandidateSource:
         basket.add(self._popular[: 4 * self.size], POPULAR)
         basket.add(self._similar(history, basket.taken), SIMILAR)
         basket.add(self._new_ground(history, rng), 1.0)
-        basket.add(self._popular, 1.0)
+        if basket.room:  # a small or heavily filtered shop: anything that may be shown
+            basket.add(self._popular, 1.0)
         return basket.rows()
 
     def _own(self, history: History, now_us: int) -> Rows:
@@ -89,11 +92,15 @@ class _Basket:
 
     def add(self, rows: Rows, share: float) -> None:
         """Take the first rows that are still free, at most this share of the basket."""
-        room = min(round(share * self.size), self.size - self._count)
-        fresh = rows[~self.taken[rows]][: max(room, 0)]
+        fresh = rows[~self.taken[rows]][: min(round(share * self.size), self.room)]
         self.taken[fresh] = True
         self._parts.append(fresh)
         self._count += len(fresh)
+
+    @property
+    def room(self) -> int:
+        """How many rows still fit."""
+        return self.size - self._count
 
     def rows(self) -> Rows:
         """What was taken, in the order it was taken."""
