@@ -149,7 +149,7 @@ def make_interests(rng: np.random.Generator) -> tuple[Interest, ...]:
     for t, (name, below) in enumerate(AISLES.items()):
         angle = 2.4 * t
         x, y = (2.2 + 0.75 * t**0.5) * np.cos(angle), (1.5 + 0.5 * t**0.5) * np.sin(angle)
-        sizes = rng.integers(8, 70, len(below))
+        sizes = rng.integers(8, 62, len(below))
         tops.append(Interest(t, name, None, int(sizes.sum()), int(sizes.sum()) * 31, float(x), float(y)))
         for i, leaf in enumerate(below):
             node = len(AISLES) + t * 6 + i
@@ -173,10 +173,10 @@ def make_beliefs(rng: np.random.Generator) -> tuple[InterestBelief, ...]:
     beliefs = []
     for name in AISLES:
         evidence = int(rng.poisson(4) * (rng.random() < 0.7))
-        before = float(rng.normal(0, 0.3))
-        after = before + float(rng.normal(0.25, 0.4)) * (evidence > 0)
-        width = 1.1 / (1 + evidence) ** 0.5
-        beliefs.append(InterestBelief(name, around(before, 1.1), around(after, width), evidence))
+        before = float(rng.uniform(0.02, 0.15))
+        after = before + float(rng.normal(0.04, 0.06)) * (evidence > 0)
+        width = 0.11 / (1 + evidence) ** 0.5
+        beliefs.append(InterestBelief(name, around(before, 0.11), around(after, width), evidence))
     return tuple(beliefs)
 
 

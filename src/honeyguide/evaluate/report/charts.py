@@ -110,9 +110,10 @@ def _frame(
     left = 14 + max(text_width(say(step, tick_decimals(steps)), SIZE) for step in steps)
     names = [*(line.label for line in series), *(mark.label for mark in marks)]
     gutter = max(text_width(name, SIZE * BOLD) for name in names) + 22
-    right = width - min(gutter, width * (0.38 if width <= NARROW else 0.28))
+    right = width - min(gutter, width * (0.42 if width <= NARROW else 0.28))
     area = (left, 12.0, right, height - 28)
-    x = Scale(0, max(n_weeks - 1, 0), left + 8, right - 4)
+    # a single week stands at the right end, beside the names
+    x = Scale(min(n_weeks - 2, 0), n_weeks - 1, left + 8, right - 4)
     return Frame(*area, x, Scale(bottom, top, area[3], area[1]))
 
 

@@ -25,14 +25,14 @@ def check_report(report: ReplayReport) -> ReplayReport:
 
 
 def _leaves(path: str, value: object) -> Iterator[tuple[str, object]]:
-    """Every value in the record, records included, with the path that leads to it."""
-    yield path, value
+    """Every value in the record with the path that leads to it, a record after what it holds."""
     if is_dataclass(value):
         for field in fields(value):
             yield from _leaves(f"{path}.{field.name}", getattr(value, field.name))
     elif isinstance(value, tuple):
         for index, entry in enumerate(value):
             yield from _leaves(f"{path}[{index}]", entry)
+    yield path, value
 
 
 def _check_policies(report: ReplayReport) -> None:

@@ -9,10 +9,10 @@ from honeyguide.evaluate.results import ExampleDecision, ReplayReport, ShownItem
 _COLUMNS = (
     Column("Slot", numeric=True),
     Column("Item", heads_row=True),
+    Column("What happened"),
     Column("Why it is there"),
     Column("Expected reward", numeric=True),
     Column("Chance of this slot", numeric=True),
-    Column("What happened"),
 )
 
 
@@ -60,10 +60,10 @@ def _item(slot: int, item: ShownItem) -> list[Markup | str]:
     return [
         number(slot),
         join([item.text, " ", badge]),
+        _outcome(item),
         item.why,
         number(item.expected, 3),
         chance,
-        _outcome(item),
     ]
 
 

@@ -16,7 +16,7 @@ from honeyguide.evaluate.report.html import (
     section,
     table,
 )
-from honeyguide.evaluate.report.map import interest_map
+from honeyguide.evaluate.report.interest_map import interest_map
 from honeyguide.evaluate.report.words import NBSP, count, number
 from honeyguide.evaluate.results import Interest, ReplayReport
 
@@ -42,7 +42,7 @@ def map_section(report: ReplayReport) -> Markup:
             report.points,
             label=f"Map of {len(report.points)} items in {len(tops)} named interests; the table below lists them.",
         ),
-        title=f"{count(len(report.points), 'item')} by interest",
+        title=f"{count(len(report.points), 'item')} by interest" if report.points else "The interests",
         note="A dot is an item, a ring is a finer interest (the larger, the more items). "
         "Point at a ring for its name and numbers.",
     )
@@ -77,7 +77,7 @@ def beliefs_section(report: ReplayReport) -> Markup:
     rest = len(ranked) - len(rows)
     left_out = f" The {count(rest, 'weakest interest is', 'weakest interests are')} left out." if rest else ""
     note = (
-        "Further right: more wanted than an average item (0). "
+        "Further right: more wanted, as the reward expected from showing a typical item; at 0 none is expected. "
         f"The line is the 95{NBSP}% interval: the shorter it is, the surer the belief. "
         f"The number at the end counts the purchases that were seen in between.{left_out}"
     )

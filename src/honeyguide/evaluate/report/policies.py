@@ -65,8 +65,8 @@ def _policy_table(report: ReplayReport) -> Markup:
     columns = [
         Column("Policy", heads_row=True),
         Column("Rewarded items per page"),
-        Column("Discoveries per page"),
         Column("Difference to exploit-only"),
+        Column("Discoveries per page"),
         Column("In words"),
     ]
     ranked = sorted(report.policies, key=lambda policy: -policy.reward.mean)
@@ -91,8 +91,8 @@ def _policy_row(policy: PolicyResult, report: ReplayReport) -> list[Markup | str
     return [
         join([policy.title, " ", badge]),
         _level_cell(policy.reward, rewards, colour),
-        _level_cell(policy.discoveries, found, colour),
         "the yardstick" if exploit else _difference_cell(difference, differences, colour),
+        _level_cell(policy.discoveries, found, colour),
         "" if exploit else f"{verdict_word(difference)} exploit-only",
     ]
 
@@ -230,7 +230,7 @@ def _cost_chart(report: ReplayReport) -> Markup:
             label="Line chart: the expected cost of exploring by week, against the limit that the shop has set.",
             say=points,
             decimals=2,
-            marks=[Mark(100 * report.epsilon, "limit set by the shop")],
+            marks=[Mark(100 * report.epsilon, "the shop's limit")],
             low=min(0.0, *costs),
             height=220.0,
         ),

@@ -39,14 +39,11 @@ class Box:
         height = min(self.bottom, other.bottom) - max(self.top, other.top)
         return max(width, 0.0) * max(height, 0.0)
 
-    def within(self, other: Box) -> bool:
-        """Whether it lies wholly inside `other`."""
-        return (
-            self.left >= other.left
-            and self.right <= other.right
-            and self.top >= other.top
-            and self.bottom <= other.bottom
-        )
+    def pushed_into(self, bounds: Box) -> Box:
+        """The box moved as little as brings it inside `bounds`."""
+        dx = max(bounds.left - self.left, 0) - max(self.right - bounds.right, 0)
+        dy = max(bounds.top - self.top, 0) - max(self.bottom - bounds.bottom, 0)
+        return Box(self.left + dx, self.top + dy, self.right + dx, self.bottom + dy)
 
 
 def round_step(span: float, most: int) -> float:
@@ -101,9 +98,10 @@ def shorten(content: str, size: float, room: float) -> str:
     """The text, cut with an ellipsis where it would run past `room` pixels."""
     if text_width(content, size) <= room:
         return content
-    end = len(content)
-    while end > 1 and text_width(content[:end], size) + size > room:
-        end -= 1
+    used, end = size, 0  # the ellipsis takes about the size of the type
+    while end < len(content) and (end == 0 or used + size * _advance(content[end]) <= room):
+        used += size * _advance(content[end])
+        end += 1
     return content[:end].rstrip() + "\u2026"
 
 
