@@ -1,0 +1,128 @@
+"""The journal's contract: acknowledged means durable, one effect per id, and a subject can be erased.
+
+An entry is a decision or an event, and has an offset. Feedback is an event with a `decision_id`; its decision
+comes before it. Where a user was erased an `Erased` stays: when the entry was, and nothing about whom.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol, TypeAlias
+
+from honeyguide.errors import InvalidInput
+from honeyguide.types import Decision, Event, State
+
+Entry: TypeAlias = Decision | Event
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What is left of an erased user's entry: its time, so that a fold's clock stays as it was."""
+
+    time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One entry where it stands; offsets start at 1, rise, and are never used twice."""
+
+    offset: int
+    entry: Entry | Erased
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many entries of each sort a journal holds."""
+
+    decisions: int
+    events: int
+    erased: int
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """The receipt for an erased user: how much was removed; it names nobody."""
+
+    decisions: int
+    events: int
+
+
+class Journal(Protocol):
+    """Decisions and events in the order in which they were acknowledged."""
+
+    def append(self, entries: Sequence[Entry]) -> int:
+        """Store all of them or none; durable on return; how many were new.
+
+        An id that is already there is ignored where its content is equal. InvalidInput where it differs, where
+        feedback names an item that was not shown or another user; UnknownDecision; JournalError.
+        """
+        ...
+
+    def decision(self, decision_id: str) -> Decision:
+        """The decision of this id; UnknownDecision."""
+        ...
+
+    def locate(self, decision_id: str) -> int:
+        """The offset of the decision of this id; UnknownDecision."""
+        ...
+
+    def read(self, after: int = 0, limit: int | None = None) -> list[Record]:
+        """The records with an offset above `after`, in order, at most `limit` of them (None: all)."""
+        ...
+
+    def end(self) -> int:
+        """The last offset; 0 where nothing was ever appended."""
+        ...
+
+    def counts(self) -> Counts:
+        """How many entries there are."""
+        ...
+
+    def save_state(self, offset: int, state: State) -> None:
+        """Keep a learner's state and the offset it stands at, both or neither, in place of the last."""
+        ...
+
+    def load_state(self) -> tuple[int, State] | None:
+        """The offset and state that were saved last; None where there are none, as after an erasure."""
+        ...
+
+    def erase(self, user_id: str) -> Erasure:
+        """Remove everything of a user, and the saved state, which may hold what was learned from it."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the files."""
+        ...
+
+
+def check_feedback(event: Event, decision: Decision) -> None:
+    """InvalidInput unless `event` speaks of what `decision` showed, and of the user it was shown to."""
+    if event.user_id != decision.user_id:
+        raise InvalidInput(
+            f"feedback {event.event_id!r} is by user {event.user_id!r}, but decision {decision.decision_id!r} "
+            f"was made for {decision.user_id!r}: send it with that user_id, or without a decision_id"
+        )
+    if event.item_id not in decision.item_ids:
+        raise InvalidInput(
+            f"feedback {event.event_id!r} is on item {event.item_id!r}, which decision "
+            f"{decision.decision_id!r} did not show: send it without a decision_id"
+        )
+
+
+def id_of(entry: Entry) -> str:
+    """The id by which an entry counts once among the entries of its sort."""
+    return entry.decision_id if isinstance(entry, Decision) else entry.event_id
+
+
+def check_limit(after: int, limit: int | None) -> None:
+    """InvalidInput unless both say a place in the journal."""
+    if after < 0 or (limit is not None and limit < 1):
+        raise InvalidInput(f"after must be 0 or more and limit 1 or more, got {after} and {limit}")
+
+
+def check_offset(offset: int, end: int) -> None:
+    """InvalidInput unless a state can stand at `offset` in a journal that ends at `end`."""
+    if not 0 <= offset <= end:
+        raise InvalidInput(f"a state's offset must lie in 0..{end}, the journal's end, got {offset}")
