@@ -51,7 +51,9 @@ def save(
     root: Path, name: str, arrays: State, meta: Mapping[str, Any], files: Mapping[str, bytes] | None = None
 ) -> str:
     """Store a new version of `name` under `root`, point to it, and return the version."""
-    contents = {ARRAYS: dump_arrays(arrays), **(files or {})}
+    # safetensors writes an array's memory as it lies, so a transposed view would come back scrambled
+    rows_first = {key: np.asarray(array, order="C") for key, array in arrays.items()}
+    contents = {ARRAYS: dump_arrays(rows_first), **(files or {})}
     manifest = {
         "format": FORMAT,
         "name": name,
@@ -115,7 +117,10 @@ def versions(root: Path, name: str) -> list[str]:
 def activate(root: Path, name: str, version: str) -> None:
     """Point `name` to a stored version; it is verified first, so a damaged one is refused."""
     load(root, name, version)
-    previous = _read_pointer(root, name) if exists(root, name) else {}
+    try:
+        previous = _read_pointer(root, name)
+    except (NoArtifact, DamagedArtifact):  # a damaged pointer must not bar the save that mends it
+        previous = {}
     if previous.get("version") == version:
         return
     text = json.dumps({"version": version, "previous": previous.get("version")})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tomllib
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
@@ -133,6 +134,8 @@ class Evaluate:
 
     def __post_init__(self) -> None:
         _at_least(self, "bootstrap", 10)
+        if not all(level >= 0 for level in self.fixed_levels):
+            raise InvalidSettings(f"fixed_levels must all be at least 0, got {self.fixed_levels}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +151,9 @@ class Settings:
     interests: Interests = field(default_factory=Interests)
     explore: Explore = field(default_factory=Explore)
     evaluate: Evaluate = field(default_factory=Evaluate)
+
+    def __post_init__(self) -> None:
+        _at_least(self, "seed", 0)
 
 
 STAGES = MappingProxyType(
@@ -168,7 +174,9 @@ def load_settings(path: Path) -> Settings:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InvalidSettings(f"{path}: there is no such file. Run: honeyguide init {path.parent}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise InvalidSettings(f"{path}: cannot be read: {error.strerror}. Mend that first") from None
+    except (ValueError, RecursionError) as error:  # what tomllib lets out of a file that is not TOML
         raise InvalidSettings(f"{path}: not valid TOML: {error}. Mend that line") from None
     return parse_settings(table, str(path))
 
@@ -182,7 +190,11 @@ def parse_settings(table: dict[str, Any], where: str = FILE_NAME) -> Settings:
             raise InvalidSettings(f"{where}: [{stage}] must be a table, got {section!r}")
         stages[stage] = _build(kind, section, f"{where}: [{stage}]")
     plain = {key: value for key, value in table.items() if key not in STAGES}
-    return Settings(**_checked(Settings, plain, where), **stages)
+    checked = _checked(Settings, plain, where)
+    try:
+        return Settings(**checked, **stages)
+    except InvalidSettings as error:
+        raise InvalidSettings(f"{where}: {error}") from None
 
 
 def _build(kind: type[Any], section: dict[str, Any], where: str) -> Any:  # noqa: ANN401
@@ -206,7 +218,9 @@ def _checked(kind: type[Any], section: dict[str, Any], where: str) -> dict[str, 
 
 
 def _coerce(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401
-    if hint is float and type(value) is int:
+    if hint is float and type(value) in (int, float):
+        if not abs(value) <= sys.float_info.max:  # also refuses NaN
+            raise InvalidSettings(f"{where} must be a finite number, got {value}")
         return float(value)
     if isinstance(value, list):
         inner = hint.__args__[0] if getattr(hint, "__origin__", None) is tuple else None
