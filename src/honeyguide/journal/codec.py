@@ -115,7 +115,8 @@ def same_content(stored: bytes, blob: bytes) -> bool:
 
 def encode_state(state: State) -> bytes:
     """The bytes of a learner's state."""
-    return _seal(STATE, dump_arrays(state))
+    # safetensors takes any array for C-ordered and would silently shuffle a transposed one
+    return _seal(STATE, dump_arrays({key: np.asarray(array, order="C") for key, array in state.items()}))
 
 
 def decode_state(blob: bytes) -> State:

@@ -1,0 +1,109 @@
+"""Whatever happens to a journal and its learner, live learning, replay and an independent model agree."""
+
+from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from honeyguide.checks.journal import journal_entries, sample_decision, sample_feedback
+from honeyguide.checks.policy import equal_states
+from honeyguide.journal.codec import to_us
+from honeyguide.journal.protocol import Entry
+from honeyguide.journal.sqlite import SqliteJournal
+from honeyguide.types import Decision
+from tests.journal_tally import expected_tally, new_learner
+
+USERS = ("ann", "bob", "cai")
+KINDS = ("view", "click", "cart", "purchase", "dismiss", "impression")
+
+
+class Shop(RuleBasedStateMachine):
+    """A journal on disk, a live learner beside it, and the list of what should be in the journal."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(mkdtemp(prefix="journal-"))
+        self.journal = SqliteJournal(self.folder / "journal.db")
+        self.learner = new_learner()
+        self.entries: list[Entry] = []
+        self.made = 0
+        self.watermark_us = -(2**62)
+
+    def teardown(self) -> None:
+        self.journal.close()
+        rmtree(self.folder)
+
+    @property
+    def pages(self) -> list[Decision]:
+        return [entry for entry in self.entries if isinstance(entry, Decision)]
+
+    def append(self, entry: Entry) -> None:
+        self.journal.append([entry])
+        self.learner.catch_up(self.journal)
+        self.entries.append(entry)
+        self.watermark_us = max(self.watermark_us, to_us(entry.time))
+
+    @rule(user=st.sampled_from(USERS), hours=st.integers(0, 300))
+    def decide(self, user: str, hours: int) -> None:
+        self.made += 1
+        self.append(sample_decision(self.made, user, hours=hours))
+
+    @precondition(lambda self: self.pages)
+    @rule(data=st.data(), slot=st.integers(0, 2), kind=st.sampled_from(KINDS), hours=st.integers(-2, 60))
+    def react(self, data: st.DataObject, slot: int, kind: str, hours: int) -> None:
+        self.made += 1
+        page = data.draw(st.sampled_from(self.pages))
+        self.append(sample_feedback(page, slot, kind, hours=hours, number=self.made))  # type: ignore[arg-type]
+
+    @precondition(lambda self: self.entries)
+    @rule(data=st.data())
+    def repeat(self, data: st.DataObject) -> None:
+        assert self.journal.append([data.draw(st.sampled_from(self.entries))]) == 0
+        assert self.learner.catch_up(self.journal) == 0
+
+    @rule()
+    def snapshot(self) -> None:
+        self.journal.save_state(self.learner.offset, self.learner.state())
+
+    @rule()
+    def reopen(self) -> None:
+        self.journal.close()
+        self.journal = SqliteJournal(self.folder / "journal.db")
+        stored = self.journal.load_state()
+        fresh = new_learner()
+        self.learner = fresh if stored is None else fresh.restore(stored[1], self.journal)
+        self.learner.catch_up(self.journal)
+
+    @rule(user=st.sampled_from(USERS))
+    def erase(self, user: str) -> None:
+        self.journal.erase(user)
+        self.learner.erase(user)
+        self.entries = [entry for entry in self.entries if entry.user_id != user]
+
+    @invariant()
+    def the_journal_holds_what_was_acknowledged(self) -> None:
+        found = journal_entries(self.journal)
+        assert [(type(entry), entry.time) for entry in found] == [
+            (type(entry), entry.time) for entry in self.entries
+        ]
+
+    @invariant()
+    def live_is_replay(self) -> None:
+        replayed = new_learner()
+        replayed.catch_up(self.journal)
+        assert equal_states(self.learner.state(), replayed.state())
+
+    @invariant()
+    def what_was_learned_is_what_the_model_says(self) -> None:
+        expected = expected_tally(self.entries, self.watermark_us)
+        assert equal_states(self.learner.policy.state(), expected.state())
+        assert self.learner.watermark_us == self.watermark_us
+
+
+Shop.TestCase.settings = settings(
+    max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+TestShop = Shop.TestCase
