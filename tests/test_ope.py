@@ -96,6 +96,17 @@ def test_clipping_lowers_ips_narrows_it_and_makes_the_weights_more_even() -> Non
 
 
 @BOTH
+def test_the_first_slots_of_a_page_are_a_page_of_their_own(make: Make) -> None:
+    """What stands below a slot says nothing about it: neither its value nor its support."""
+    log = small_log(3)
+    tops = tuple(replace(one.only([0, 1]), page_size=2) for one in log.decisions)
+    top = make(slots=2).estimate(log.decisions, log.rewards, laws.target())
+    assert top == make().estimate(tops, [earned[:2] for earned in log.rewards], laws.target())
+    whole = make().estimate(log.decisions, log.rewards, laws.target())
+    assert make(slots=3).estimate(log.decisions, log.rewards, laws.target()) == whole
+
+
+@BOTH
 def test_one_user_is_no_sample_of_users(make: Make) -> None:
     log = small_log()
     decisions = [replace(decision, user_id="ann") for decision in log.decisions]
@@ -150,7 +161,14 @@ def test_what_is_no_log_of_whole_pages_is_refused(make: Make) -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [{"level": 0.0}, {"level": 1.0}, {"min_effective_n": 0.0}, {"clip": 0.0}, {"clip": float("nan")}],
+    [
+        {"level": 0.0},
+        {"level": 1.0},
+        {"min_effective_n": 0.0},
+        {"clip": 0.0},
+        {"clip": float("nan")},
+        {"slots": 0},
+    ],
 )
 def test_settings_out_of_range_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput, match=next(iter(settings))):

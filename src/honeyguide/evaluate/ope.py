@@ -52,12 +52,14 @@ class _Weighted(ABC):
     `level` is the interval's confidence; `min_effective_n` the effective sample size below which NoSupport is
     raised; `seed` the root of the streams that a target policy draws from. `clip` caps every weight: this
     narrows the interval and pulls the value towards what was logged (for rewards of 0 or more, IPS then
-    errs downwards), and the interval does not cover that bias. None, the default, does not clip.
+    errs downwards), and the interval does not cover that bias. None, the default, does not clip. `slots` looks
+    at no more than the first so many slots of every page: a product of ten ratios says little about anything.
     """
 
     level: float = 0.95
     min_effective_n: float = 30.0
     clip: float | None = None
+    slots: int | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -67,11 +69,13 @@ class _Weighted(ABC):
             raise InvalidInput(f"min_effective_n must be above 0, got {self.min_effective_n}")
         if self.clip is not None and not self.clip > 0:
             raise InvalidInput(f"clip must be above 0, or None not to clip, got {self.clip}")
+        if self.slots is not None and self.slots < 1:
+            raise InvalidInput(f"slots must be at least 1, or None for whole pages, got {self.slots}")
 
     def estimate(
         self, decisions: Sequence[Decision], rewards: Sequence[Floats], target: Policy | None
     ) -> Estimate:
-        """The target's mean reward per page, with an interval clustered by user.
+        """The target's mean reward per page (of its first `slots` slots), with an interval clustered by user.
 
         `rewards[i]` is (k,), one per item that `decisions[i]` showed; `target=None` is the logged policy
         itself. The order of the decisions does not matter. NoSupport where the log cannot tell, InvalidInput
@@ -82,11 +86,11 @@ class _Weighted(ABC):
         _check_log(decisions, rewards)
         # sums in one fixed order, so that the answer does not depend on the order given, not even in its last bit
         order = sorted(range(len(decisions)), key=lambda i: decisions[i].decision_id)
-        log = [decisions[i] for i in order]
+        log = [decisions[i].only(range(len(decisions[i].chosen))[: self.slots]) for i in order]
         weights = [self._weights(decision, target) for decision in log]
         last = np.array([weight[-1] for weight in weights])
         effective_n = self._supported(last)
-        pages = _pages(log, [rewards[i] for i in order], weights, self.clip)
+        pages = _pages(log, [rewards[i][: self.slots] for i in order], weights, self.clip)
         value, influence = self._value(pages)
         half = self._half_width(pages, influence)
         return Estimate(value, value - half, value + half, len(log), effective_n)
@@ -106,7 +110,7 @@ class _Weighted(ABC):
         if last.mean() < MIN_MEAN_WEIGHT:
             raise NoSupport(
                 f"the log shows too little of what the target would: the weights of {len(last)} pages average "
-                f"{last.mean():.3g} and should average 1. Log more, with a higher floor, or compare shorter pages"
+                f"{last.mean():.3g} and should average 1. Log more, with a higher floor, or compare fewer slots"
             )
         final = np.minimum(last, np.inf if self.clip is None else self.clip)
         effective_n = kish(final)
@@ -114,7 +118,7 @@ class _Weighted(ABC):
             raise NoSupport(
                 f"{len(last)} pages are worth only {effective_n:.1f} under the target, of the "
                 f"{self.min_effective_n:g} that min_effective_n asks for. Log more, with a higher floor, or "
-                "compare shorter pages"
+                "compare fewer slots"
             )
         return effective_n
 
