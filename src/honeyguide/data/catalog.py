@@ -114,10 +114,10 @@ class Catalog:
         with database() as db:
             check_stored(db, path)
             text = ", ".join(
-                f"coalesce({column}, '')" for column in ("title", "category", "brand", "description")
+                f"coalesce({column}::VARCHAR, '')" for column in ("title", "category", "brand", "description")
             )
             found = db.execute(
-                f"SELECT item_id, {text}, price FROM {parquet(path)} ORDER BY item_id"
+                f"SELECT item_id, {text}, price::DOUBLE FROM {parquet(path)} ORDER BY item_id"
             ).fetchall()
         ids, titles, categories, brands, descriptions, prices = (
             zip(*found, strict=True) if found else ((),) * 6

@@ -11,7 +11,7 @@ import msgspec
 
 from honeyguide.data.database import file_literal, first_line, identifier, literal
 from honeyguide.data.scrub import HOLE, SHOWN, Reject, scrub_csv, scrub_jsonl
-from honeyguide.data.sniff import MAX_LINE, Header, file_kind, read_header, unique_names
+from honeyguide.data.sniff import MAX_LINE, RESERVED, Header, file_kind, read_header, unique_names
 from honeyguide.errors import InvalidFile
 
 ROW = "_row"
@@ -116,6 +116,8 @@ def _read_jsonl(db: duckdb.DuckDBPyConnection, path: Path, name: str, scratch: P
         SELECT key FROM (SELECT unnest(json_keys(line)) AS key FROM {name}_lines)
         GROUP BY key ORDER BY count(*) DESC, key LIMIT {_MAX_KEYS}""").fetchall()
     by_name = {" ".join(key.split()).lower(): key for (key,) in reversed(keys) if "\x00" not in key}
+    for reserved in RESERVED:
+        by_name.pop(reserved, None)
     pointers = {
         column: literal("/" + key.replace("~", "~0").replace("/", "~1")) for column, key in by_name.items()
     }

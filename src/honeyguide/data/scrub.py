@@ -136,8 +136,8 @@ def _judge(record: bytes, header: Header) -> _Verdict:
     if problem:
         return _Verdict(None, *problem)
     width = len(header.columns)
-    if len(fields) == width + 1 and not fields[-1]:
-        fields.pop()  # a delimiter at the end of the line
+    while len(fields) > width and not fields[-1]:
+        fields.pop()  # delimiters at the end of the line, as spreadsheets write them
     if len(fields) != width:
         return _Verdict(None, "malformed_row", f"has {len(fields)} columns where the header has {width}")
     return _Verdict(fields)

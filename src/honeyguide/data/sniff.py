@@ -15,6 +15,7 @@ MAX_LINE = 1_000_000
 """A line of more bytes than this is not read: one of its fields is too long."""
 
 _BOM = b"\xef\xbb\xbf"
+RESERVED = ("_row", "_line", "rowid")  # what DuckDB and the reader call columns of their own
 _HEAD = 4096
 _SIGNATURES = (
     (b"\xff\xfe", "is UTF-16 text", "Save it as UTF-8"),
@@ -72,7 +73,9 @@ def unique_names(path: Path, names: Sequence[str]) -> tuple[str, ...]:
     """Column names in lower case without blanks around them; InvalidFile where two are the same."""
     plain: list[str] = []
     for position, name in enumerate(names, start=1):
-        column = " ".join(name.split()).lower() or f"column {position}"
+        column = " ".join(name.split()).lower()
+        if not column or column in RESERVED:
+            column = f"column {position}"
         if column in plain:
             raise InvalidFile(path, f"has two columns {column[:64]!r}", "Rename or remove one of them")
         plain.append(column)

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import json
+import tempfile
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from honeyguide.data import reading
+from honeyguide.data.database import database
+from honeyguide.data.ingest import ImportReport, import_files
+from honeyguide.data.sniff import read_header
+from honeyguide.errors import HoneyguideError
+
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+ITEMS = b"item_id,title\ni1,Red shoe\n"
+EVENTS = b"time,user_id,kind,item_id\n"
+GOOD = b"2024-05-01T10:00:00Z,u,view,i1\n"
+
+patient = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+thorough = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+NASTY = [
+    b"",
+    b"\x00",
+    b"\xff\xfe" + "time".encode("utf-16-le"),
+    b"\xef\xbb\xbf",
+    b'"',
+    b'""""""',
+    b'time,user_id,kind,item_id\n"' + b"x" * 200_000,
+    b"time,user_id,kind,item_id\n" + b'"\n' * 2_000,
+    b"time,user_id,kind,item_id\n" + b",,,\n" * 100,
+    b"time,user_id,kind,item_id\n" + b"\r\r\r\n",
+    b"time,user_id,kind,item_id\r" + GOOD,
+    b"time\tuser_id\tkind\titem_id\n" + GOOD,
+    b"time,user_id,kind,item_id,_row,_line,reason,rule,local,moment,amount\n"
+    + GOOD[:-1]
+    + b",1,2,3,4,5,6,7\n",
+    b'time,user_id,kind,item_id,"a\'b""c"\n' + GOOD,
+    b"time,user_id,kind,item_id,,\n" + GOOD,
+    b"item_id,title,category\n" + b">,>,>\n" + b"\xe2\x80\xae,\xf0\x9f\x90\x9d,a > > b\n",
+    b'{"time": {"a": [1, 2]}, "user_id": [1], "kind": true, "item_id": 1e999}',
+    b'{"time": 1, "Time": 2, "user_id": 3, "kind": 4, "item_id": 5, "a/b~\\"\'": 6}',
+    b'{"time": 1714557600, "user_id": "u\\u0000", "kind": "view", "item_id": "i1"}\n{"\\u0000": 1}',
+    b'{"' + b"k" * 100_000 + b'": 1, "item_id": "a", "title": "b", "_row": 1, "_line": 2}',
+    b"{" * 100_000,
+    b"PAR1PAR1",
+    b"PAR1" + b"\x00" * 100 + b"PAR1",
+    b"PAR1" + b"\xff" * 100 + b"\xff\xff\xff\x7fPAR1",
+]
+
+
+def import_bytes(content: bytes, name: str = "events.csv") -> ImportReport:
+    """Import an item and then `content`; what is stored first must be there afterwards, whatever happens."""
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder) / "data"
+        for file, body in (("items.csv", ITEMS), (name, content)):
+            Path(folder, file).write_bytes(body)
+        import_files(data, [Path(folder, "items.csv")], now=NOW)
+        try:
+            report = import_files(data, [Path(folder, name)], now=NOW, to_utc=True)
+        finally:
+            with database() as db:
+                ids = db.execute(f"SELECT item_id FROM '{data}/items.parquet'").fetchall()
+            assert ("i1",) in ids
+        text = Path(report.quarantine).read_text(encoding="utf-8") if report.quarantine else ""
+        aside = [json.loads(line) for line in text.split("\n") if line]
+    assert len(aside) == report.events.quarantined + report.items.quarantined
+    assert sum(problem.rows for problem in report.problems) == len(aside)
+    for count in (report.events, report.items):
+        assert count.read == count.kept + count.quarantined
+    return report
+
+
+def import_or_refuse(content: bytes, name: str = "events.csv") -> None:
+    with suppress(HoneyguideError):
+        import_bytes(content, name)
+
+
+@pytest.mark.parametrize("name", ["events.csv", "events.jsonl", "events.parquet"])
+def test_no_nasty_file_gives_anything_but_a_report_or_a_typed_error(name: str) -> None:
+    for content in NASTY:
+        import_or_refuse(content, name)
+
+
+@patient
+@given(st.binary(max_size=300))
+def test_no_bytes_crash_an_import(content: bytes) -> None:
+    import_or_refuse(content)
+
+
+@pytest.mark.slow
+@thorough
+@given(st.lists(st.one_of(st.just(GOOD), st.binary(max_size=40).map(lambda b: b + b"\n")), max_size=12))
+def test_no_bytes_under_a_good_header_crash_an_import(lines: list[bytes]) -> None:
+    report = import_bytes(EVENTS + b"".join(lines))
+    assert report.events.read >= lines.count(GOOD) or any(b'"' in line for line in lines)
+
+
+@pytest.mark.slow
+@thorough
+@given(st.lists(st.dictionaries(
+    st.sampled_from(["time", "user_id", "kind", "item_id", "value", "position", "x"]),
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.lists(st.integers(), max_size=2),
+              st.sampled_from(["view", "i1", "2024-05-01T10:00:00Z", "1714557600"])),
+), min_size=1, max_size=8))  # fmt: skip
+def test_no_json_objects_crash_an_import(rows: list[dict[str, object]]) -> None:
+    first = {"time": 1714557600, "user_id": "u", "kind": "view", "item_id": "i1"}
+    lines = [json.dumps(row).encode() for row in [first, *rows]]
+    assert import_bytes(b"\n".join(lines), "events.jsonl").events.read == len(lines)
+
+
+@pytest.mark.slow
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 255)), min_size=1, max_size=6))
+def test_no_damaged_parquet_crashes_an_import(changes: list[tuple[int, int]]) -> None:
+    with tempfile.TemporaryDirectory() as folder, duckdb.connect() as db:
+        path = f"{folder}/e.parquet"
+        db.execute(f"""COPY (SELECT '2024-05-01T10:00:00Z' AS time, 'u' || i AS user_id, 'view' AS kind,
+            'i1' AS item_id FROM range(200) t(i)) TO '{path}' (FORMAT parquet)""")
+        content = bytearray(Path(path).read_bytes())
+    for place, value in changes:
+        content[4 + place % (len(content) - 4)] = value
+    import_or_refuse(bytes(content), "events.parquet")
+
+
+field = st.text(st.characters(codec="utf-8", exclude_characters="\x00\r"), max_size=8)
+
+
+@pytest.mark.slow
+@thorough
+@given(st.lists(st.tuples(field, field, field), min_size=1, max_size=8))
+def test_a_scrubbed_csv_reads_like_one_that_needed_no_scrubbing(rows: list[tuple[str, str, str]]) -> None:
+    text = "a,b,c\n" + "".join(",".join('"' + v.replace('"', '""') + '"' for v in row) + "\n" for row in rows)
+    clean, dirty = text.encode(), text.encode() + b"\xff,,\n"
+    with tempfile.TemporaryDirectory() as folder, database() as db:
+        scratch = Path(folder)
+        found = []
+        for name, content in (("clean", clean), ("dirty", dirty)):
+            path = scratch / f"{name}.csv"
+            path.write_bytes(content)
+            assert read_header(path).columns == ("a", "b", "c")
+            raw = reading.read_raw(db, path, name, scratch)
+            assert raw.rejects == (name == "dirty")
+            found.append(
+                db.execute(f"SELECT _row, nullif(a, ''), nullif(b, ''), nullif(c, '') FROM {name}").fetchall()
+            )
+    assert found[0] == found[1]
+    assert found[0] == [(i, *(v or None for v in row)) for i, row in enumerate(rows, start=1)]
