@@ -57,6 +57,7 @@ def test_a_killed_writer_loses_nothing_it_had_acknowledged(tmp_path: Path) -> No
     assert len(acknowledged) > 100
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_lose_nothing(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"  # both find no file and make it
     both = [writer(path, 0, 60), writer(path, MANY, 60)]

@@ -62,6 +62,11 @@ def test_silence_is_learned_when_the_window_closes() -> None:
     assert rewards(learned([DECISION, sample_feedback(DECISION, 2), tick(HOURS + 0.01)])) == [0, 0, 256]
 
 
+def test_a_page_with_a_reaction_to_every_item_has_nothing_left_to_learn() -> None:
+    feedback = [sample_feedback(DECISION, slot, "cart") for slot in range(3)]
+    assert rewards(learned([DECISION, *feedback, tick(HOURS + 1)])) == [128, 128, 128]
+
+
 @pytest.mark.parametrize("kinds", [("click", "purchase"), ("purchase", "click")])
 def test_the_best_reaction_counts_once(kinds: tuple[str, str]) -> None:
     feedback = [sample_feedback(DECISION, 0, kind) for kind in kinds]  # type: ignore[arg-type]
@@ -129,7 +134,8 @@ def test_a_record_is_folded_once() -> None:
     assert equal_states(learner.state(), before)
 
 
-def test_a_refused_update_can_be_tried_again() -> None:
+@pytest.mark.parametrize("late", [False, True])
+def test_a_refused_update_can_be_tried_again(late: bool) -> None:
     class Refuses(Tally):
         willing = False
 
@@ -139,6 +145,8 @@ def test_a_refused_update_can_be_tried_again() -> None:
             super().update(decision, rewards)
 
     entries: list[Entry] = [DECISION, sample_feedback(DECISION, 0), tick(HOURS + 1)]
+    if late:
+        entries = [entries[2], *entries[:2]]
     journal = MemoryJournal()
     journal.append(entries)
     learner = Learner(Refuses(), grade=grade, window=WINDOW)

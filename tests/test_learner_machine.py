@@ -4,6 +4,7 @@ from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -106,4 +107,4 @@ class Shop(RuleBasedStateMachine):
 Shop.TestCase.settings = settings(
     max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
-TestShop = Shop.TestCase
+TestShop = pytest.mark.slow(Shop.TestCase)

@@ -9,6 +9,7 @@ they are read back from the journal by id, so what is kept in memory does not gr
 from __future__ import annotations
 
 import heapq
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Generic, Protocol, Self, TypeVar
 
@@ -125,13 +126,16 @@ class Learner(Generic[P]):
         return folded
 
     def fold(self, record: Record, journal: Journal) -> None:
-        """Learn from one record; one that was folded before has no effect."""
+        """Learn from one record; one that was folded before has no effect.
+
+        Where the policy refuses an update the record counts as not folded, and can be folded later.
+        """
         if record.offset <= self.offset:
             return
         entry = record.entry
         self._settle_until(to_us(entry.time), journal)
         if isinstance(entry, Decision):
-            self._open(entry, journal)
+            self._open(entry)
         elif isinstance(entry, Event) and entry.decision_id is not None:
             self._react(entry, entry.decision_id, journal)
         self._memo.offset = record.offset
@@ -153,14 +157,14 @@ class Learner(Generic[P]):
         self._due = [(page.close_us, name) for name, page in memo.pages.items() if not page.settled]
         heapq.heapify(self._due)
 
-    def _open(self, decision: Decision, journal: Journal) -> None:
-        name = decision.decision_id
-        if name not in self._memo.pages:  # it is there where this fold was cut short before
-            close_us = to_us(decision.time) + self._rules.window_us
-            self._memo.pages[name] = Page(decision.user_id, close_us)
-            heapq.heappush(self._due, (close_us, name))
-            self._memo.count(decision.user_id, decisions=1)
-        self._settle_until(self.watermark_us, journal)  # a decision that arrives late may be due already
+    def _open(self, decision: Decision) -> None:
+        close_us = to_us(decision.time) + self._rules.window_us
+        if close_us < self.watermark_us:  # it arrives late: its window is over already
+            self._learn_silence(decision, range(len(decision.chosen)))
+        else:
+            self._memo.pages[decision.decision_id] = Page(decision.user_id, close_us)
+            heapq.heappush(self._due, (close_us, decision.decision_id))
+        self._memo.count(decision.user_id, decisions=1)
 
     def _settle_until(self, time_us: int, journal: Journal) -> None:
         self._memo.watermark_us = max(self._memo.watermark_us, time_us)
@@ -168,14 +172,15 @@ class Learner(Generic[P]):
             close_us, name = self._due[0]
             page = self._memo.pages.get(name)
             if page is not None and not page.settled and page.close_us == close_us:  # else it was erased
-                self._settle(name, page, journal.decision(name))
+                decision = journal.decision(name)
+                slots = range(len(decision.chosen))
+                self._learn_silence(decision, [slot for slot in slots if slot not in page.rewards])
+                self._memo.settle(name)
             heapq.heappop(self._due)
 
-    def _settle(self, name: str, page: Page, decision: Decision) -> None:
-        silent = [slot for slot in range(len(decision.chosen)) if slot not in page.rewards]
-        if silent:
-            self.policy.update(decision.only(silent), np.zeros(len(silent)))
-        self._memo.settle(name)
+    def _learn_silence(self, decision: Decision, slots: Sequence[int]) -> None:
+        if slots:
+            self.policy.update(decision.only(slots), np.zeros(len(slots)))
 
     def _react(self, event: Event, name: str, journal: Journal) -> None:
         decision = journal.decision(name)
