@@ -15,23 +15,22 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from honeyguide import artifacts
 from honeyguide.config import Settings
 from honeyguide.data.catalog import Catalog
 from honeyguide.data.clean import CleaningReport, clean, load_cleaning
-from honeyguide.data.labels import Outcomes, Visits, outcomes, visits
 from honeyguide.data.table import EventTable, load_events
 from honeyguide.errors import InvalidInput, NotReady
 from honeyguide.explore.posterior import UserPosterior
 from honeyguide.explore.prior import UserSums, learn_prior
 from honeyguide.interests.items import ItemFacts, popularity, rebought, taste_vectors
 from honeyguide.interests.taxonomy import Taxonomy
-from honeyguide.interests.users import DAY_US, MILLI, History, ShopperModel
+from honeyguide.interests.users import DAY_US, ShopperModel
 from honeyguide.plm.encoder import OnnxEncoder
 from honeyguide.shop.candidates import CandidateSource
 from honeyguide.shop.models import ENCODER, ITEMS, POLICY, TAXONOMY, USERS, histories_state
+from honeyguide.shop.past import PastPages
 from honeyguide.shop.workspace import Workspace
 from honeyguide.types import EVENT_KINDS, Progress, Vectors, silent
 
@@ -164,15 +163,16 @@ def items_stage(
     touched = table.item >= 0
     window_us = round(settings.labels.window_days * DAY_US)
     with stage("Learn the items' popularity and repeat rates"):
-        weight = np.bincount(table.item[touched], minlength=n).astype(np.float64)
+        taken = np.bincount(table.item[touched], minlength=n)
         facts = ItemFacts(
-            vectors=taste_vectors(vectors, weight, settings.interests.taste_dims),
+            vectors=taste_vectors(vectors, taken.astype(np.float64), settings.interests.taste_dims),
             leaf=taxonomy.leaf.astype(np.int64),
             top_of_leaf=taxonomy.parent.astype(np.int64),
             popularity=popularity(table.user[touched], table.item[touched], n),
             rebought=rebought(
                 table.user[bought], table.item[bought], table.time_us[bought], n, window_us=window_us
             ),
+            taken=taken.astype(np.int64),
         )
     artifacts.save(workspace.models, ITEMS, facts.state(), {"catalog": catalog.version})
     return facts
@@ -218,100 +218,6 @@ def posterior_stage(
     meta = {"key": key, "journal_offset": journal_offset, "pages": examples.pages, "features": model.dim}
     version = artifacts.save(workspace.models, POLICY, posterior.state(), meta)
     return f"{facts}.{version}", examples.pages
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Examples:
-    """Past pages as a regression: features (rows, d), rewards (rows,), users' first rows (u + 1,)."""
-
-    users: tuple[str, ...]
-    features: Vectors
-    rewards: NDArray[np.float64]
-    starts: NDArray[np.int64]
-    pages: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PastPages:
-    """The log seen as visits: what was known before each, and what the user took after it."""
-
-    table: EventTable
-    model: ShopperModel
-    weight: NDArray[np.int64]
-    order: NDArray[np.int64]
-    starts: NDArray[np.int64]
-    visits: Visits
-    outcomes: Outcomes
-    window_us: int
-
-    MAX_PAGES = 10  # per user: the newest ones; windows do not overlap, so no purchase is counted twice
-
-    @classmethod
-    def of(cls, table: EventTable, model: ShopperModel, settings: Settings) -> PastPages:
-        """The visits of the log whose reward window has closed."""
-        grades = np.array([round(settings.labels.grade(kind) * MILLI) for kind in EVENT_KINDS])
-        weight = np.where(table.item >= 0, grades[table.kind], 0)
-        order = np.argsort(table.user, kind="stable")
-        order = order[weight[order] > 0]
-        starts = np.searchsorted(table.user[order], np.arange(len(table.users) + 1))
-        seen = visits(table, origin_us=int(table.time_us.min()) // DAY_US * DAY_US, period_days=7.0)
-        full = seen.with_full_window(int(table.time_us.max()), settings.labels.window_days)
-        found = outcomes(table, full, grade=settings.labels.grade, window_days=settings.labels.window_days)
-        window_us = round(settings.labels.window_days * DAY_US)
-        return cls(table, model, weight, order, starts, full, found, window_us)
-
-    def history(self, user: int, before_us: int | None = None) -> History:
-        """What the user had done before that moment (or at all)."""
-        mine = self.order[self.starts[user] : self.starts[user + 1]]
-        if before_us is not None:
-            mine = mine[: np.searchsorted(self.table.time_us[mine], before_us, side="right")]
-        rows = self.table.item[mine].astype(np.int64)
-        return History.of(rows, self.weight[mine], self.table.time_us[mine])
-
-    def examples(self, source: CandidateSource, seed: int, progress: Progress) -> Examples:
-        """For every chosen visit: the candidates as they would have been, and what they would have earned."""
-        rng = np.random.default_rng(seed)
-        chosen = self._spaced()
-        features, rewards, counts = [], [], np.zeros(len(self.table.users), dtype=np.int64)
-        scratch = np.zeros(len(self.model.items))
-        for done, visit in enumerate(chosen):
-            user, time_us = int(self.visits.user[visit]), int(self.visits.time_us[visit])
-            history = self.history(user, time_us)
-            rows = source.rows(history, time_us, rng)
-            part = slice(*self.outcomes.starts[visit : visit + 2])
-            scratch[self.outcomes.item[part]] = self.outcomes.reward[part]
-            features.append(self.model.features(history, rows, time_us))
-            rewards.append(scratch[rows])
-            scratch[self.outcomes.item[part]] = 0.0
-            counts[user] += len(rows)
-            progress(done + 1, len(chosen))
-        if not features:
-            raise InvalidInput(
-                "the log is too short to learn from: no visit has a closed reward window after it. "
-                "Import a longer log, or lower [labels] window_days"
-            )
-        used = np.flatnonzero(counts)
-        return Examples(
-            users=tuple(self.table.users[u] for u in used),
-            features=np.concatenate(features),
-            rewards=np.concatenate(rewards),
-            starts=np.cumsum([0, *counts[used]], dtype=np.int64),
-            pages=len(chosen),
-        )
-
-    def _spaced(self) -> NDArray[np.int64]:
-        """Visits by user, newest first thinned out so that reward windows do not overlap, in user order."""
-        chosen: list[int] = []
-        by_user = np.lexsort((-self.visits.time_us, self.visits.user))
-        user, last, taken = -1, 0, 0
-        for visit in by_user:
-            time_us = int(self.visits.time_us[visit])
-            if self.visits.user[visit] != user:
-                user, last, taken = int(self.visits.user[visit]), time_us + self.window_us, 0
-            if taken < self.MAX_PAGES and last - time_us >= self.window_us:
-                chosen.append(int(visit))
-                last, taken = time_us, taken + 1
-        return np.array(chosen, dtype=np.int64)
 
 
 def _known(models: Path, name: str, key: str) -> artifacts.Artifact | None:

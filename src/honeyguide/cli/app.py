@@ -123,9 +123,7 @@ def import_(
 @app.command()
 def fit(
     shop: Shop,
-    until: Annotated[
-        str | None, typer.Option(help="Learn only from what happened before this day.")
-    ] = None,
+    until: Annotated[str | None, typer.Option(help="Learn only from what happened before this day.")] = None,
     now: Now = None,
     json: AsJson = False,
 ) -> None:

@@ -97,7 +97,7 @@ def show_fit(report: FitReport, *, as_json: bool) -> None:
 def show_decision(decision: Decision, catalog: Catalog, *, as_json: bool) -> None:
     """A page with its propensities and reasons."""
     scores = decision.plan.scores[decision.chosen]
-    items = [
+    items: list[dict[str, Any]] = [
         {
             "item_id": item,
             "text": catalog.texts[catalog.row(item)],
@@ -149,7 +149,8 @@ def show_evaluation(report: ReplayReport, *, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
         return
-    title = f"{report.pages:,} pages of {report.k} for {report.users:,} users, {report.first_day} to {report.last_day}"
+    days = f"{report.first_day} to {report.last_day}"
+    title = f"{report.pages:,} pages of {report.k} for {report.users:,} users, {days}"
     table = Table(title=title, title_justify="left")
     for heading in ("policy", "rewarded items a page", "discoveries a page", "against exploit only"):
         table.add_column(heading, justify="left" if heading == "policy" else "right")

@@ -5,18 +5,30 @@ from __future__ import annotations
 import re
 
 _WORD = re.compile(r"[^\W_]+(?:[.'&%][^\W_]+)*%?")
+_MEASURE = re.compile(
+    r"(?<![\w.])\d*\.?\d+\s?(?:fl\.? ?oz|oz|lbs?|ct|pk|gal|qt|kg|mg|ml|cl)\b\.?", re.IGNORECASE
+)
 _MAX_CHARS = 2000
 
 
 def item_text(title: str, category: str, brand: str, description: str) -> str:
-    """One readable line, empty where nothing is known; what shouts in capitals is put in lower case."""
+    """One readable line, empty where nothing is known; what shouts in capitals is put in lower case.
+
+    Measures in the title ("13.1 oz", "12 ct") are left out: they say nothing about what a shopper is interested
+    in, and without them all sizes of a product are read once and share one vector.
+    """
     said: set[str] = set()
-    parts = [_first_said(calm(title), said)]
+    parts = [_first_said(calm(_without_measures(title)), said)]
     for level in reversed(category.split(" > ")):
         parts.append(_only_new_words(calm(level), said))
     parts.append(_only_new_words(calm(brand), said))
     parts.append(_first_said(calm(description), said))
     return ", ".join(part for part in parts if part)[:_MAX_CHARS].rstrip()
+
+
+def _without_measures(title: str) -> str:
+    rest = re.sub(r"\s*,(?:\s*,)+", ",", _MEASURE.sub("", title)).strip(" ,")
+    return rest or title
 
 
 def calm(text: str) -> str:

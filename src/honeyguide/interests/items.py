@@ -17,7 +17,8 @@ class ItemFacts:
     """Facts of n items: `vectors` (n, t) float32 of unit norm or zero, `leaf` (n,) their interest.
 
     `top_of_leaf` (leaves,) is each interest's parent, `popularity` (n,) in 0..1 is the logarithm of how many
-    users took the item, `rebought` (n,) the chance that a buyer buys it again within the reward window.
+    users took the item, `rebought` (n,) the chance that a buyer buys it again within the reward window,
+    `taken` (n,) how many events of the log took it.
     """
 
     vectors: Vectors
@@ -25,11 +26,12 @@ class ItemFacts:
     top_of_leaf: Rows
     popularity: Vectors
     rebought: Vectors
+    taken: Rows
 
     def __post_init__(self) -> None:
         n = len(self.vectors)
-        if not len(self.leaf) == len(self.popularity) == len(self.rebought) == n:
-            raise InvalidInput("vectors, leaf, popularity and rebought must all have one row per item")
+        if not len(self.leaf) == len(self.popularity) == len(self.rebought) == len(self.taken) == n:
+            raise InvalidInput("vectors, leaf, popularity, rebought and taken must all have one row per item")
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -47,21 +49,20 @@ class ItemFacts:
             "top_of_leaf": self.top_of_leaf,
             "popularity": self.popularity,
             "rebought": self.rebought,
+            "taken": self.taken,
         }
 
     @classmethod
     def from_state(cls, state: State) -> Self:
         """The facts whose `state()` this is."""
-        return cls(
-            state["vectors"], state["leaf"], state["top_of_leaf"], state["popularity"], state["rebought"]
-        )
+        return cls(**{name: state[name] for name in cls.__slots__})
 
 
 def popularity(users: NDArray[np.int32], items: NDArray[np.int32], n: int) -> Vectors:
     """(n,) in 0..1: log(1 + distinct users of the item) over its maximum."""
     pairs = np.unique(np.stack([items, users]), axis=1)
     buyers = np.bincount(pairs[0], minlength=n)
-    return (np.log1p(buyers) / max(np.log1p(buyers.max(initial=0)), 1e-9)).astype(np.float32)
+    return np.asarray(np.log1p(buyers) / max(np.log1p(buyers.max(initial=0)), 1e-9), dtype=np.float32)
 
 
 def rebought(
@@ -86,7 +87,7 @@ def rebought(
     again = np.bincount(item[judged], weights=same[judged], minlength=n)
     total = np.bincount(item[judged], minlength=n)
     mean = again.sum() / max(total.sum(), 1)
-    return ((again + smoothing * mean) / (total + smoothing)).astype(np.float32)
+    return np.asarray((again + smoothing * mean) / (total + smoothing), dtype=np.float32)
 
 
 def taste_vectors(text_vectors: Vectors, weight: Floats, dims: int) -> Vectors:
@@ -107,4 +108,4 @@ def taste_vectors(text_vectors: Vectors, weight: Floats, dims: int) -> Vectors:
     norm = np.linalg.norm(projected, axis=1, keepdims=True)
     unit = np.divide(projected, norm, out=np.zeros_like(projected), where=norm > 0)
     unit[~text_vectors.any(axis=1)] = 0.0
-    return unit.astype(np.float32)
+    return np.asarray(unit, dtype=np.float32)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from hashlib import blake2b
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from honeyguide.data.catalog import Catalog
+from honeyguide.data.table import to_us
 from honeyguide.interests.items import ItemFacts
 from honeyguide.types import Event, Grade, Rows, Vectors
 
@@ -82,7 +83,7 @@ class ShopperModel:
     @property
     def dim(self) -> int:
         """How many features an item has for a policy."""
-        return len(BEHAVIOUR) + self.items.vectors.shape[1]
+        return len(BEHAVIOUR) + int(self.items.vectors.shape[1])
 
     def start(self) -> History:
         """The history of somebody who has done nothing."""
@@ -95,7 +96,7 @@ class ShopperModel:
         at = int(np.searchsorted(state.seen, mark))
         if at < len(state.seen) and state.seen[at] == mark:
             return state
-        time_us = epoch_us(event.time)
+        time_us = to_us(event.time)
         seen = np.insert(state.seen, at, mark)
         days = np.union1d(state.days, [time_us // DAY_US])
         weight = round(self.grade(event.kind) * MILLI)
@@ -111,7 +112,7 @@ class ShopperModel:
         pull = np.log1p(state.weight / MILLI) * np.exp2(-age)
         taste = pull @ self.items.vectors[state.rows].astype(np.float64)
         norm = float(np.linalg.norm(taste))
-        return (taste / norm if norm > 0 else taste).astype(np.float32)
+        return np.asarray(taste / norm if norm > 0 else taste, dtype=np.float32)
 
     def interest_weight(self, state: History) -> NDArray[np.float64]:
         """(leaves,): how much of the user's weight lies in each interest, summing to 1 or all 0."""
@@ -147,7 +148,7 @@ class ShopperModel:
         in_leaf = np.sqrt(share[items.leaf[rows]])
         in_top = np.sqrt(top_share[items.top_of_leaf[items.leaf[rows]]])
         popularity, rebought = items.popularity[rows], items.rebought[rows]
-        columns = (
+        columns: tuple[NDArray[Any], ...] = (
             np.ones(len(rows)),
             popularity,
             known,
@@ -166,12 +167,6 @@ class ShopperModel:
         )
         for index, column in enumerate(columns):
             out[:, index] = column
-
-
-def epoch_us(time: datetime) -> int:
-    """Whole microseconds since 1970: exact, where a float timestamp is not."""
-    whole = int(time.timestamp() // 1)
-    return whole * 1_000_000 + time.microsecond
 
 
 def _touch(

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honeyguide.config import Settings
+from honeyguide.data.table import to_us
 from honeyguide.errors import InvalidInput
 from honeyguide.explore.decide import Request, decide, stream
 from honeyguide.explore.tradeoff import Tradeoff
-from honeyguide.interests.users import History, ShopperModel, epoch_us
+from honeyguide.interests.users import History, ShopperModel
 from honeyguide.journal.learner import Learner
 from honeyguide.journal.protocol import Journal
 from honeyguide.journal.sqlite import SqliteJournal
@@ -27,6 +28,8 @@ from honeyguide.shop.models import Fitted, load_fitted
 from honeyguide.shop.policies import make_tradeoff
 from honeyguide.shop.workspace import Workspace
 from honeyguide.types import Candidates, Decision, Event, EventKind
+
+_FITTED_AS = "shop.fitted_as"
 
 
 def utc_now() -> datetime:
@@ -83,7 +86,7 @@ class Honeyguide:
         `exclude` are item ids not to show. UnknownItem, InvalidInput.
         """
         time = now or self.clock()
-        now_us = epoch_us(time)
+        now_us = to_us(time)
         history = self.history(user_id)
         name = decision_id or uuid4().hex
         rng = stream(self.settings.seed, name)
@@ -143,7 +146,7 @@ class Honeyguide:
     ) -> tuple[UserInterest, ...]:
         """The `top` interests the user is held to want most, with uncertainty, best first."""
         history = self.history(user_id)
-        now_us = epoch_us(now or self.clock())
+        now_us = to_us(now or self.clock())
         return self._beliefs.of(self.policy.posterior, user_id, history, now_us)[:top]
 
     def history(self, user_id: str) -> History:
@@ -152,7 +155,8 @@ class Honeyguide:
 
     def close(self) -> None:
         """Store what was learned beside its journal offset, and let go of the files."""
-        self.journal.save_state(self._learner.offset, self._learner.state())
+        state = {**self._learner.state(), _FITTED_AS: self._stamp}
+        self.journal.save_state(self._learner.offset, state)
         self.journal.close()
 
     def __enter__(self) -> Self:
@@ -174,9 +178,16 @@ class Honeyguide:
         policy = make_tradeoff(self.fitted.policy_state, self.settings.explore, seed=self.settings.seed)
         learner = Learner(policy, grade=self.settings.labels.grade, window=window)
         stored = self.journal.load_state()
-        if stored is not None and stored[0] >= self.fitted.journal_offset:
-            return learner.restore(stored[1], self.journal)
+        if stored is not None:
+            state = dict(stored[1])
+            fitted_as = state.pop(_FITTED_AS, np.empty(0))
+            if np.array_equal(fitted_as, self._stamp):  # else it was fitted anew, or the settings changed
+                return learner.restore(state, self.journal)
         return learner.start_after(self.fitted.journal_offset)
+
+    @property
+    def _stamp(self) -> NDArray[np.uint8]:
+        return np.frombuffer(f"{self.fitted.version} {self.settings.explore}".encode(), dtype=np.uint8)
 
     def _catch_up(self) -> None:
         self._learner.catch_up(self.journal)

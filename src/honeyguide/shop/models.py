@@ -82,6 +82,12 @@ def histories_from(state: State) -> dict[str, History]:
     for index, user in enumerate(users):
         part = slice(*state["starts"][index : index + 2])
         days = slice(*state["day_starts"][index : index + 2])
-        columns = (state[field][part] for field in ("rows", "weight", "first_us", "last_us"))
-        histories[user] = History(*columns, state["days"][days], seen)
+        histories[user] = History(
+            rows=state["rows"][part],
+            weight=state["weight"][part],
+            first_us=state["first_us"][part],
+            last_us=state["last_us"][part],
+            days=state["days"][days],
+            seen=seen,
+        )
     return histories
