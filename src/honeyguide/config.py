@@ -127,7 +127,7 @@ class Explore:
 class Evaluate:
     """How a replay is run and reported."""
 
-    fixed_levels: tuple[float, ...] = (0.2, 0.5, 1.0)
+    fixed_levels: tuple[float, ...] = (0.3, 1.0)
     """Exploration levels that are held fixed beside the controller."""
     bootstrap: int = 500
     """Resamples of the users behind a confidence band."""

@@ -99,11 +99,8 @@ class Candidates:
     def take(self, rows: Sequence[int] | Rows) -> Candidates:
         """The candidates at `rows`, in that order."""
         index = np.asarray(rows, dtype=np.int64)
-        return replace(
-            self,
-            item_ids=tuple(map(self.item_ids.__getitem__, index.tolist())),
-            features=self.features[index],
-        )
+        ids = tuple(map(self.item_ids.__getitem__, index.tolist()))
+        return Candidates(self.user_id, ids, self.features[index], self.remaining_visits)
 
 
 @dataclass(frozen=True, slots=True)

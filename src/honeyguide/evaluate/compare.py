@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import asdict, fields
+from functools import cache
 from multiprocessing import get_context
 from multiprocessing.sharedctypes import SynchronizedArray
 from pathlib import Path
@@ -77,8 +78,7 @@ def load_traffic(workspace: Workspace, fitted: Fitted) -> Traffic:
 
 def replay_one(workspace: Workspace, name: str, key: str, progress: Progress) -> None:
     """Replay one policy and store how it did."""
-    fitted = load_fitted(workspace.models, workspace.items)
-    traffic = load_traffic(workspace, fitted)
+    fitted, traffic = _loaded(workspace)
     journal = _fresh_journal(workspace) if name == SERVED else None
     replay = Replay(fitted, traffic, workspace.settings, name, keep=journal)
     run = replay.run(progress)
@@ -89,6 +89,13 @@ def replay_one(workspace: Workspace, name: str, key: str, progress: Progress) ->
     artifacts.save(_home(workspace), name, arrays, meta)
     if journal is not None:
         journal.close()
+
+
+@cache
+def _loaded(workspace: Workspace) -> tuple[Fitted, Traffic]:
+    """A worker process replays several policies: it reads the shop once."""
+    fitted = load_fitted(workspace.models, workspace.items)
+    return fitted, load_traffic(workspace, fitted)
 
 
 def _fresh_journal(workspace: Workspace) -> Journal:

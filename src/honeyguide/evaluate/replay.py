@@ -125,7 +125,7 @@ class Replay:
         features = self.model.features(history, rows, time_us)
         candidates = Candidates(
             user_id=user,
-            item_ids=tuple(self.fitted.catalog.ids[row] for row in rows),
+            item_ids=tuple(map(self.fitted.catalog.ids.__getitem__, rows.tolist())),
             features=features,
             remaining_visits=self.model.remaining_visits(history, time_us, explore.horizon_days),
         )

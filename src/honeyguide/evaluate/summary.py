@@ -15,8 +15,8 @@ from honeyguide.evaluate.replay import PolicyRun, Traffic
 from honeyguide.evaluate.results import (
     Band,
     Interest,
-    MapPoint,
     LevelWeek,
+    MapPoint,
     PolicyResult,
     ReplayReport,
 )

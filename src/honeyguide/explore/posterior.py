@@ -54,10 +54,10 @@ class Prior:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Belief:
-    """One user's posterior: mean (d,) and the lower Cholesky factor (d, d) of the precision."""
+    """One user's posterior: mean (d,), and a root (d, d) with rootᵀ·root the covariance of the weights."""
 
     mean: Floats
-    factor: Floats
+    root: Floats
 
     def sample(self, draws: int, rng: np.random.Generator, *, scale: float = 1.0) -> Floats:
         """(draws, d): joint draws of the weights, their spread multiplied by `scale`."""
@@ -66,20 +66,20 @@ class Belief:
 
     def spread(self, noise: Floats) -> Floats:
         """(d, draws): standard normal `noise` (d, draws) turned into deviations from the mean."""
-        return np.asarray(solve_triangular(self.factor, noise, lower=True, trans="T", check_finite=False))
+        return self.root.T @ noise
 
-    def root(self, features: Floats) -> Floats:
+    def score_root(self, features: Floats) -> Floats:
         """(d, n): a matrix R with RᵀR the covariance of the (n, d) items' expected rewards."""
-        return np.asarray(solve_triangular(self.factor, features.T, lower=True, check_finite=False))
+        return self.root @ features.T
 
     def variance(self, features: Vectors) -> Floats:
         """(n,): how uncertain the expected reward of each item is."""
-        return np.asarray((self.root(features.astype(np.float64)) ** 2).sum(axis=0))
+        return np.asarray((self.score_root(features.astype(np.float64)) ** 2).sum(axis=0))
 
     @property
     def covariance(self) -> Floats:
         """(d, d): the posterior covariance of the weights."""
-        return np.asarray(cho_solve((self.factor, True), np.eye(len(self.mean))))
+        return self.root.T @ self.root
 
 
 class UserPosterior:
@@ -88,6 +88,7 @@ class UserPosterior:
     def __init__(self, prior: Prior) -> None:
         self.prior = prior
         self._precision = _invert(prior.covariance)
+        self._identity = np.eye(prior.dim)
         self._shift = self._precision @ prior.mean
         self._stats: dict[str, NDArray[np.int64]] = {}  # user -> (d, d + 1): A beside b
         self._beliefs: dict[str, Belief] = {}
@@ -179,9 +180,10 @@ class UserPosterior:
     def _solve(self, statistics: NDArray[np.int64]) -> Belief:
         sums = statistics * (STEP / self.prior.noise_variance)
         factor, _ = cho_factor(self._precision + sums[:, :-1], lower=True, check_finite=False)
-        factor = np.tril(factor)
         mean = cho_solve((factor, True), self._shift + sums[:, -1], check_finite=False)
-        return Belief(mean, factor)
+        # inverted once: every draw and every slot then costs one small product
+        root = solve_triangular(factor, self._identity, lower=True, check_finite=False)
+        return Belief(mean, root)
 
 
 def check_rewards(rewards: Floats, k: int) -> None:

@@ -173,7 +173,7 @@ def _resolved(
     noise_variance: float,
 ) -> Floats:
     """(levels,): the share of the contenders' score variance that one page of each level removes on average."""
-    root = belief.root(features)  # (d, n): root.T @ root is the covariance of the scores
+    root = belief.score_root(features)  # (d, n): root.T @ root is the covariance of the scores
     target = root[:, contenders]
     before = float((target**2).sum())
     shares = np.empty(len(pages))

@@ -97,7 +97,7 @@ class Honeyguide:
         horizon = self.settings.explore.horizon_days
         candidates = Candidates(
             user_id=user_id,
-            item_ids=tuple(self.fitted.catalog.ids[row] for row in rows),
+            item_ids=tuple(map(self.fitted.catalog.ids.__getitem__, rows.tolist())),
             features=features,
             remaining_visits=self.model.remaining_visits(history, now_us, horizon),
         )
