@@ -1,0 +1,142 @@
+"""Names for interests in the shop's own words: class-based TF-IDF over words and pairs of words."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import count
+from operator import itemgetter
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from honeyguide.interests.words import AND, stem, terms
+from honeyguide.types import Floats, Rows
+
+Term = tuple[str, ...]
+"""One or two words, as they were written."""
+
+_ENOUGH = 0.7  # of an interest's weight: a term that speaks for so much names it alone
+_RARE = 0.08  # of what is left: a term that speaks for less does not stand for the interest
+_PAIR = 1.4  # two words say more than one
+_EVERYWHERE = (
+    0.1  # a word said of a tenth of the shop, and of as much as three groups, tells none of them apart
+)
+_GROUPS = 3.0
+_MOST_TERMS = 4
+_FURTHER = 20
+_NAMELESS = "Mixed items"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Vocabulary:
+    """What the items say: `text_of` (n,) is each item's distinct text, `says` (m, t) its terms as 0 and 1.
+
+    `weights` (n,) say how much an item counts; forms of one word are one term, written as it mostly is.
+    """
+
+    text_of: Rows
+    weights: Floats
+    says: csr_array
+    terms: tuple[Term, ...]
+
+    @classmethod
+    def of(cls, texts: Sequence[str], weights: Floats) -> Vocabulary:
+        """The vocabulary of n texts."""
+        distinct = {text: row for row, text in enumerate(dict.fromkeys(texts))}
+        text_of = np.array([distinct[text] for text in texts], dtype=np.int64)
+        weight = np.bincount(text_of, weights=weights, minlength=len(distinct))
+        column: dict[Term, int] = {}
+        written: dict[Term, dict[Term, float]] = defaultdict(lambda: defaultdict(float))
+        rows, columns = [], []
+        for text, row in distinct.items():
+            for term in sorted(terms(text)):
+                key = tuple(map(stem, term))
+                rows.append(row)
+                columns.append(column.setdefault(key, len(column)))
+                written[key][term] += float(weight[row])
+        says = csr_array((np.ones(len(rows)), (rows, columns)), shape=(len(distinct), len(column)))
+        says.data[:] = 1.0  # a text that says both cookie and cookies says it once
+        return cls(
+            text_of, weights, says, tuple(max(written[key].items(), key=itemgetter(1))[0] for key in column)
+        )
+
+    def weight_in(self, groups: Rows, count: int) -> csr_array:
+        """(count, m): how much each distinct text weighs in each group of items (n,)."""
+        return csr_array((self.weights, (groups, self.text_of)), shape=(count, self.says.shape[0]))
+
+
+def name_groups(vocabulary: Vocabulary, groups: Rows, groups_n: int, *, longest: int) -> tuple[str, ...]:
+    """Distinct names for `groups_n` groups of items (n,), of at most `longest` terms, more where two would be alike.
+
+    The best term of a group is the one with the highest class-based TF-IDF: its share of the group's weight times
+    log(1 + all weight / the term's weight overall). Further terms speak for what is not yet said.
+    """
+    weight = vocabulary.weight_in(groups, groups_n)
+    overall = np.asarray((weight @ vocabulary.says).sum(axis=0)).ravel()
+    share = overall / max(float(weight.sum()), 1e-9)
+    rarity = np.log1p(1 / np.maximum(share, 1e-9)) * (share <= max(_EVERYWHERE, _GROUPS / max(groups_n, 1)))
+    rarity *= np.array([1.0 if len(term) == 1 else _PAIR for term in vocabulary.terms])
+    names: dict[int, str] = {}
+    largest_first = np.argsort(-np.asarray(weight.sum(axis=1)).ravel(), kind="stable")
+    for group in largest_first.tolist():
+        texts = weight[[group]].toarray().ravel()
+        ranked = _telling_terms(vocabulary, texts, rarity)
+        others = _further_terms(vocabulary, texts, rarity)
+        names[group] = _distinct_name(ranked, others, longest, set(names.values()))
+    return tuple(names[group] for group in range(groups_n))
+
+
+def _further_terms(vocabulary: Vocabulary, weight: Floats, rarity: Floats) -> list[Term]:
+    """The terms that tell most of the group, each taken by itself."""
+    share = np.asarray(vocabulary.says.T @ weight).ravel() / max(float(weight.sum()), 1e-9)
+    score = share * rarity * (share >= _RARE)
+    best = np.argsort(-score, kind="stable")[:_FURTHER]
+    return [vocabulary.terms[column] for column in best if score[column] > 0]
+
+
+def _telling_terms(vocabulary: Vocabulary, weight: Floats, rarity: Floats) -> list[tuple[Term, float]]:
+    """Terms, each the best for what those before left unsaid, with the share of the group said until there."""
+    total, left = max(float(weight.sum()), 1e-9), weight.copy()
+    allowed = np.ones(len(vocabulary.terms), dtype=np.bool_)
+    chosen: list[tuple[Term, float]] = []
+    while allowed.any() and len(chosen) < _MOST_TERMS:
+        share = np.asarray(vocabulary.says.T @ left).ravel() / total
+        best = int(np.argmax(np.where(allowed, share * rarity, -1.0)))
+        if share[best] < _RARE:
+            break
+        left[vocabulary.says[:, [best]].toarray().ravel() > 0] = 0.0
+        chosen.append((vocabulary.terms[best], 1 - float(left.sum()) / total))
+        said = {stem(word) for term, _ in chosen for word in term if word != AND}
+        allowed &= np.array([said.isdisjoint(map(stem, term)) for term in vocabulary.terms])
+    return chosen
+
+
+def _distinct_name(
+    ranked: list[tuple[Term, float]], others: list[Term], longest: int, taken: set[str]
+) -> str:
+    """The shortest name that says enough and is not taken; then what else is telling; then a number."""
+    enough = next((i + 1 for i, (_, said) in enumerate(ranked) if said >= _ENOUGH), len(ranked))
+    parts = [" ".join(term) for term, _ in ranked]
+    longer = (parts[:length] for length in range(min(enough, longest), len(parts) + 1))
+    known = {stem(word) for word in ranked[0][0]} if ranked else set()
+    further = (
+        [" ".join(term)] if len(term) > 1 else [*parts[:1], *term]
+        for term in others
+        if known != {*map(stem, term)}
+    )
+    for choice in (*longer, *further):
+        if choice and (name := _written(choice)) not in taken:
+            return name
+    stock = _written(parts[:longest]) or _NAMELESS
+    return next(name for number in count(1) if (name := f"{stock} {number}".removesuffix(" 1")) not in taken)
+
+
+def _written(parts: list[str]) -> str:
+    """Shampoo, conditioner & hair gel."""
+    if len(parts) < 2 or any(AND in part for part in parts):
+        name = ", ".join(parts)
+    else:
+        name = f"{', '.join(parts[:-1])} {AND} {parts[-1]}"
+    return name[:1].upper() + name[1:]
