@@ -4,6 +4,48 @@ from __future__ import annotations
 
 from honeyguide.data.sources.layout import Layout
 
+# The product file writes as a till does. A language model and a shopper both read words.
+SPELLED_OUT = {
+    "BEERALEMALT": "BEER ALE MALT", "BG": "BAGS", "BKD": "BAKED", "BN": "BEANS", "BNDGES": "BANDAGES", "BRD": "BREAD", "BRKFST": "BREAKFAST",
+    "BTL": "BOTTLE", "BTR": "BUTTER", "CARB": "CARBONATED", "CATFD": "CAT FOOD", "CHIX": "CHICKEN",
+    "CHOC": "CHOCOLATE", "CHOCOCLATE": "CHOCOLATE", "CKYS": "COOKIES", "CLEANG": "CLEANING", "CND": "CANNED",
+    "CNDY": "CANDY", "CONC": "CONCENTRATE", "CRBNTD": "CARBONATED", "CRKR": "CRACKERS", "CRMD": "CREAMED",
+    "CTLRYTBLCLTHSTTHPKSST": "CUTLERY TABLECLOTHS TOOTHPICKS", "DISPOSIBLE": "DISPOSABLE", "DNR": "DINNER",
+    "DNRS": "DINNERS", "DOGFD": "DOG FOOD", "DPS": "DIPS", "DRNK": "DRINK", "DRNKING": "DRINKING",
+    "DRNKNG": "DRINKING", "DRNKS": "DRINKS", "DRSNG": "DRESSING", "DRUG GM": "DRUGSTORE", "DSH": "DISHES",
+    "ELSTC": "ELASTIC", "EXCP": "EXCEPT", "FD": "FOOD", "FDS": "FOODS", "FEM": "FEMININE", "FLAV": "FLAVORED", "FLVR": "FLAVOR",
+    "FLVRD": "FLAVORED", "FRD": "FRIED", "FRZ": "FROZEN", "FRZN": "FROZEN", "GDS": "GOODS", "GRND": "GROUND",
+    "HANDKE": "HANDKERCHIEFS", "HBC": "HEALTH & BEAUTY", "HYGN": "HYGIENE", "INCL": "INCLUDING", "JCE": "JUICE",
+    "LIQS": "LIQUIDS", "MACH": "MACHINE", "MEAT-PCKGD": "PACKAGED MEAT", "MISC": "MISCELLANEOUS", "MIXS": "MIXES",
+    "MLK": "MILK", "MLT": "MULTI", "MNERAL": "MINERAL", "MNRL": "MINERAL", "MNR": "MINOR", "MX": "MIX",
+    "MXS": "MIXES", "NAPKIN": "NAPKINS", "NDAIRY": "NON DAIRY", "PCKGD": "PACKAGED", "PKG": "PACKAGE",
+    "PKGD": "PACKAGED", "PKLD": "PICKLED", "PICKLD": "PICKLED", "PLSTC": "PLASTIC", "PNCH": "PUNCH",
+    "PNT": "PEANUT", "PREM": "PREMIUM", "PREP": "PREPARED", "PREPORTND": "PREPORTIONED", "PROD": "PRODUCE",
+    "PRPCK": "PREPACKED", "PRSLC": "PRESLICED", "PWDR": "POWDER", "PWDRS": "POWDERS", "REFRGRATD": "REFRIGERATED",
+    "REFRIG": "REFRIGERATED", "RTS": "READY TO SERVE", "SALD": "SALAD", "SAUCESSALSAPICANTEE": "SAUCES SALSA PICANTE",
+    "SAUS": "SAUSAGE", "SEAFOOD-PCKGD": "PACKAGED SEAFOOD", "SFT": "SOFT", "SGL": "SINGLE", "SHERBTS": "SHERBETS",
+    "SHLFSH": "SHELLFISH", "SLC": "SLICES", "SNDWCH": "SANDWICH", "SNGL": "SINGLE", "SNKS": "SNACKS",
+    "SOD": "SODA", "SPECILATY": "SPECIALTY", "SPLY": "SUPPLIES", "SPRD": "SPREAD", "SRV": "SERVE",
+    "SS": "SINGLE SERVE", "STK": "STICK", "SV": "SERVE", "SW GDS": "SWEET GOODS", "SWT": "SWEET", "SYRP": "SYRUP",
+    "TISS": "TISSUE", "TORT": "TORTILLA", "TRSH": "TRASH", "VEG": "VEGETABLES", "VEND": "VENDING",
+    "WATE": "WATER", "WHL": "WHOLE", "WHLSM": "WHOLESOME", "WTR": "WATER", "XMAS": "CHRISTMAS",
+}  # fmt: skip
+
+
+def _spelled_out(column: str) -> str:
+    """SQL for the column with its abbreviations written out."""
+    several = "|".join(sorted((short for short in SPELLED_OUT if not short.isalpha()), key=len, reverse=True))
+    keys = ", ".join(f"'{short}'" for short in SPELLED_OUT)
+    words = ", ".join(f"'{long}'" for long in SPELLED_OUT.values())
+    pieces = f"regexp_extract_all({column}, '{several}|[A-Z]+|[^A-Z]+')"
+    spelled = f"list_transform({pieces}, lambda piece: coalesce(map([{keys}], [{words}])[piece], piece))"
+    return f"array_to_string({spelled}, '')"
+
+
+_DEPARTMENT, _CATEGORY, _TYPE = (
+    _spelled_out(column) for column in ("department", "product_category", "product_type")
+)
+
 
 class CompleteJourney:
     """Transactions become purchases, products become items."""
@@ -38,8 +80,8 @@ class CompleteJourney:
             optional=(),
             columns={
                 "item_id": "product_id",
-                "title": "concat_ws(', ', coalesce(product_type, product_category, department), package_size)",
-                "category": "concat_ws(' > ', department, product_category, product_type)",
+                "title": f"concat_ws(', ', coalesce({_TYPE}, {_CATEGORY}, {_DEPARTMENT}), package_size)",
+                "category": f"concat_ws(' > ', {_DEPARTMENT}, {_CATEGORY}, {_TYPE})",
                 "brand": "brand",
             },
         ),
