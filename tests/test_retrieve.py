@@ -91,7 +91,7 @@ class ScoresOfOthers(ExactRetriever):
 class ShortRows(ExactRetriever):
     def search(self, query: Vectors, k: int, *, allowed: Mask = None) -> tuple[Rows, Vectors]:
         rows, scores = super().search(query, k, allowed=allowed)
-        return rows.astype(np.int32), scores  # type: ignore[return-value]
+        return rows.astype(np.int32), scores
 
 
 class NormalisesInPlace(ExactRetriever):

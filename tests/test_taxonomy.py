@@ -1,6 +1,7 @@
 """The tree of interests: found again in any order of work, sized to the shop, named in its words."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -180,20 +181,11 @@ def test_the_map_keeps_neighbours_together(tree: Taxonomy) -> None:
         ),
     ],
 )
-def test_what_cannot_be_built_is_refused(changes: dict[str, object], message: str) -> None:
+def test_what_cannot_be_built_is_refused(changes: dict[str, Any], message: str) -> None:
     vectors, texts, weights = shop()
-    settings: dict[str, object] = {
-        "vectors": vectors,
-        "texts": texts,
-        "weights": weights,
-        "top": 3,
-        "leaves": 6,
-    }
-    settings |= changes
+    settings: dict[str, Any] = {"vectors": vectors, "texts": texts, "weights": weights, "top": 3, "leaves": 6}
     with pytest.raises(InvalidInput, match=message):
-        build_taxonomy(
-            settings.pop("vectors"), settings.pop("texts"), settings.pop("weights"), seed=0, **settings
-        )  # type: ignore[arg-type]
+        build_taxonomy(**settings | changes, seed=0)
 
 
 def test_a_tree_that_does_not_fit_together_is_refused(tree: Taxonomy) -> None:

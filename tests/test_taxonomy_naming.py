@@ -90,3 +90,9 @@ def test_names_are_distinct_even_where_the_words_are_not() -> None:
     assert found[1] == "Whole milk"
     assert len(set(found)) == 5
     assert found[3] == "Mixed items"
+
+
+def test_what_the_whole_shop_says_names_no_part_of_it() -> None:
+    texts = [f"shoes, {kind}" for kind in ("boots", "sandals", "sneakers", "loafers", "clogs")] * 2
+    assert names(texts, [0, 1, 2, 3, 4] * 2) == ["Boots", "Sandals", "Sneakers", "Loafers", "Clogs"]
+    assert names(["shoes"] * 3, [0, 1, 2]) == ["Shoes", "Shoes 2", "Shoes 3"], "unless nothing else is said"

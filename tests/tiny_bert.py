@@ -22,7 +22,7 @@ def save_tiny_bert(folder: Path, *, seed: int = 0, pooling: str | None = None) -
     """Write a checkpoint as save_pretrained does; `pooling` is the mode that sentence-transformers notes."""
     os.environ["HF_HUB_OFFLINE"] = "1"
     import torch
-    from transformers import BertConfig, BertModel, BertTokenizerFast
+    from transformers import BertConfig, BertModel, BertTokenizer
 
     folder.mkdir(parents=True, exist_ok=True)
     words = sorted(VOCABULARY[5:])
@@ -40,7 +40,7 @@ def save_tiny_bert(folder: Path, *, seed: int = 0, pooling: str | None = None) -
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         BertModel(config).save_pretrained(folder)
-    BertTokenizerFast(vocab=str(vocabulary), model_max_length=64).save_pretrained(folder)
+    BertTokenizer(vocab=str(vocabulary), model_max_length=64).save_pretrained(folder)
     if pooling is not None:
         (folder / "1_Pooling").mkdir()
         (folder / "1_Pooling" / "config.json").write_text(json.dumps({pooling: True}))

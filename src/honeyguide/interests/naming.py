@@ -20,12 +20,11 @@ Term = tuple[str, ...]
 _ENOUGH = 0.7  # of an interest's weight: a term that speaks for so much names it alone
 _RARE = 0.08  # of what is left: a term that speaks for less does not stand for the interest
 _PAIR = 1.4  # two words say more than one
-_EVERYWHERE = (
-    0.1  # a word said of a tenth of the shop, and of as much as three groups, tells none of them apart
-)
+# a word said of more than a tenth of the shop, and of more than three mean groups, tells none of them apart
+_EVERYWHERE = 0.1
 _GROUPS = 3.0
-_MOST_TERMS = 4
-_FURTHER = 20
+_MOST_TERMS = 4  # in a name that has to be told from others
+_FURTHER = 20  # terms to fall back on where the best ones are taken
 _NAMELESS = "Mixed items"
 
 
@@ -62,9 +61,9 @@ class Vocabulary:
             text_of, weights, says, tuple(max(written[key].items(), key=itemgetter(1))[0] for key in column)
         )
 
-    def weight_in(self, groups: Rows, count: int) -> csr_array:
-        """(count, m): how much each distinct text weighs in each group of items (n,)."""
-        return csr_array((self.weights, (groups, self.text_of)), shape=(count, self.says.shape[0]))
+    def weight_in(self, groups: Rows, groups_n: int) -> csr_array:
+        """(groups_n, m): how much each distinct text weighs in each group of items (n,)."""
+        return csr_array((self.weights, (groups, self.text_of)), shape=(groups_n, self.says.shape[0]))
 
 
 def name_groups(vocabulary: Vocabulary, groups: Rows, groups_n: int, *, longest: int) -> tuple[str, ...]:
@@ -76,14 +75,15 @@ def name_groups(vocabulary: Vocabulary, groups: Rows, groups_n: int, *, longest:
     weight = vocabulary.weight_in(groups, groups_n)
     overall = np.asarray((weight @ vocabulary.says).sum(axis=0)).ravel()
     share = overall / max(float(weight.sum()), 1e-9)
-    rarity = np.log1p(1 / np.maximum(share, 1e-9)) * (share <= max(_EVERYWHERE, _GROUPS / max(groups_n, 1)))
+    rarity = np.log1p(1 / np.maximum(share, 1e-9))
     rarity *= np.array([1.0 if len(term) == 1 else _PAIR for term in vocabulary.terms])
+    telling = rarity * (share <= max(_EVERYWHERE, _GROUPS / max(groups_n, 1)))
     names: dict[int, str] = {}
     largest_first = np.argsort(-np.asarray(weight.sum(axis=1)).ravel(), kind="stable")
     for group in largest_first.tolist():
         texts = weight[[group]].toarray().ravel()
-        ranked = _telling_terms(vocabulary, texts, rarity)
-        others = _further_terms(vocabulary, texts, rarity)
+        ranked = _telling_terms(vocabulary, texts, telling) or _telling_terms(vocabulary, texts, rarity)
+        others = _further_terms(vocabulary, texts, telling)
         names[group] = _distinct_name(ranked, others, longest, set(names.values()))
     return tuple(names[group] for group in range(groups_n))
 
@@ -103,8 +103,9 @@ def _telling_terms(vocabulary: Vocabulary, weight: Floats, rarity: Floats) -> li
     chosen: list[tuple[Term, float]] = []
     while allowed.any() and len(chosen) < _MOST_TERMS:
         share = np.asarray(vocabulary.says.T @ left).ravel() / total
-        best = int(np.argmax(np.where(allowed, share * rarity, -1.0)))
-        if share[best] < _RARE:
+        score = np.where(allowed & (share >= _RARE), share * rarity, 0.0)
+        best = int(score.argmax())
+        if score[best] <= 0:
             break
         left[vocabulary.says[:, [best]].toarray().ravel() > 0] = 0.0
         chosen.append((vocabulary.terms[best], 1 - float(left.sum()) / total))

@@ -54,7 +54,7 @@ def export_encoder(root: Path, checkpoint: str, *, max_tokens: int) -> str:
     if known := _current(root, key):
         return known
     files = export(str(folder), max_tokens=max_tokens)
-    meta = {"key": files.key, "dim": files.dim, "max_tokens": files.max_tokens, "checkpoint": checkpoint}
+    meta = {"key": files.key, "dim": files.dim, "max_tokens": files.max_tokens}
     return artifacts.save(root, ENCODER, {}, meta, {GRAPH: files.graph, TOKENIZER: files.tokenizer})
 
 
