@@ -14,7 +14,6 @@ from honeyguide.checks.policy import (
     N,
     PolicyCheck,
     page,
-    reward_of,
     train,
     world,
 )
@@ -120,16 +119,58 @@ def test_no_level_may_cost_more_than_epsilon() -> None:
 
 def test_exploring_stops_while_earnings_are_below_the_promise() -> None:
     policy = Tradeoff(posterior(DIM), epsilon=0.05, page_size=3, floor=0.05, draws=64)
-    candidates = world()
-    for seed in range(60):  # promised well, earned nothing
-        decision = page(policy, candidates, seed)
-        policy.update(decision, reward_of(decision))
-    for seed in range(60, 400):
-        decision = page(policy, candidates, seed)
-        policy.update(decision, np.zeros(3))
-    plan = policy.plan(candidates)
+    for seed in range(300):  # explored slots were promised as much as the others, and earn nothing
+        decision = page(Uniform(), world(seed), seed)
+        decision = replace(decision, plan=Plan(0.5, "", np.linspace(0.55, 0.45, N)))
+        policy.ledger.add(decision, np.where(decision.explored, 0.0, decision.plan.scores[decision.chosen]))
+    plan = policy.plan(world())
     assert plan.level == 0.0
-    assert "promised" in plan.reason or "exploit-only" in plan.reason
+    assert "below the promised 95%" in plan.reason
+
+
+def test_luck_alone_does_not_end_exploring() -> None:
+    ledger = Ledger()
+    for seed in range(300):
+        decision = page(Uniform(), world(seed), seed)
+        decision = replace(decision, plan=Plan(0.5, "", np.linspace(0.55, 0.45, N)))
+        ledger.add(decision, decision.plan.scores[decision.chosen])
+    assert ledger.totals.shortfall(0.05) < 0
+
+
+def test_the_reason_says_when_the_promise_held_a_level_back() -> None:
+    promising = outlook([2.0, 1.95, 1.2], [0.1, 0.5, 1.0], 5.0)
+    plan = choose_level(promising, np.zeros(3), 50.0, 1.0, 0.1)
+    assert plan.level == LEVELS[1]
+    assert "held by the promised 90%" in plan.reason
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Thompson(posterior(2), level=-0.1, floor=0.1, draws=8), "level"),
+        (lambda: Thompson(posterior(2), level=np.nan, floor=0.1, draws=8), "level"),
+        (lambda: Thompson(posterior(2), level=1.0, floor=0.1, draws=1), "draws"),
+        (lambda: Thompson(posterior(2), level=1.0, floor=0.0, draws=8), "floor"),
+        (lambda: Ranked(0, floor=1.5), "floor"),
+        (lambda: Tradeoff(posterior(2), epsilon=1.5, page_size=3, floor=0.1, draws=8), "epsilon"),
+    ],
+)
+def test_a_policy_refuses_settings_that_make_no_sense(make: Callable[[], Policy], said: str) -> None:
+    with pytest.raises(InvalidInput, match=said):
+        make()
+
+
+def test_every_shown_item_is_explained_by_what_it_is() -> None:
+    decision = decide(
+        MAKES["Thompson-1"](DIM),
+        world(),
+        k=3,
+        request=Request("d", TIME_OF_DAY),
+        rng=stream(0, "d"),
+        explain=lambda row, explored: f"row {row}{' explored' if explored else ''}",
+    )
+    flags = zip(decision.chosen, decision.explored, strict=True)
+    assert decision.why == tuple(f"row {row}{' explored' if explored else ''}" for row, explored in flags)
 
 
 def test_the_ledger_measures_what_exploring_earned() -> None:
@@ -140,6 +181,9 @@ def test_the_ledger_measures_what_exploring_earned() -> None:
         promise = decision.plan.scores[decision.chosen]
         generous.add(decision, np.where(decision.explored, promise * 1.5, promise))
         miserly.add(decision, np.where(decision.explored, 0.0, promise))
-    assert generous.totals.payoff > 1.2
+    policy = MAKES["Tradeoff"](DIM)
+    assert isinstance(policy, Tradeoff)
+    policy.ledger = generous
+    assert policy.totals().payoff == generous.totals.payoff > 1.2
     assert miserly.totals.payoff < 0.5
     assert Ledger().totals.payoff == 1.0

@@ -148,3 +148,27 @@ def test_a_prior_needs_somebody() -> None:
 def test_a_prior_that_is_no_covariance_is_refused(covariance: Floats) -> None:
     with pytest.raises(InvalidInput, match="positive definite"):
         UserPosterior(Prior(np.zeros(2), covariance, 0.1))
+
+
+def test_a_prior_says_what_does_not_fit() -> None:
+    with pytest.raises(InvalidInput, match=r"\(2, 2\)"):
+        Prior(np.zeros(2), np.eye(3), 0.1)
+    with pytest.raises(InvalidInput, match="noise_variance"):
+        Prior(np.zeros(2), np.eye(2), 0.0)
+
+
+def test_features_of_another_width_are_refused() -> None:
+    with pytest.raises(InvalidInput, match=r"\(k, 2\)"):
+        UserPosterior(Prior.isotropic(2)).observe("ann", np.ones((1, 3), dtype=np.float32), np.array([0.1]))
+
+
+def test_a_sum_that_would_overflow_is_refused_and_leaves_no_trace() -> None:
+    posterior = UserPosterior(Prior.isotropic(1))
+    features = np.full((1 << 17, 1), 64.0, dtype=np.float32)
+    rewards = np.zeros(1 << 17)
+    for _ in range(2):
+        posterior.observe("ann", features, rewards)
+    before = {key: value.copy() for key, value in posterior.state().items()}
+    with pytest.raises(InvalidInput, match="too many observations"):
+        posterior.observe("ann", features, rewards)
+    assert all(np.array_equal(before[key], value) for key, value in posterior.state().items())
