@@ -44,13 +44,21 @@ class Labels:
     window_days: float = 14.0
     """An item shown is rewarded by what the user does with it within this many days."""
     purchase: float = 1.0
+    """The reward of buying an item that was shown."""
     cart: float = 0.5
+    """The reward of putting it into the cart."""
     click: float = 0.2
+    """The reward of clicking on it."""
     view: float = 0.1
+    """The reward of looking at its page."""
     rating: float = 0.5
+    """The reward of rating it, whatever the rating says."""
     dismiss: float = 0.0
+    """The reward of waving it away."""
     search: float = 0.0
+    """The reward of a search; it is about no item, so leave it at 0."""
     impression: float = 0.0
+    """The reward of having seen it: being shown is not success, so leave it at 0."""
 
     def __post_init__(self) -> None:
         _positive(self, "window_days")
@@ -71,6 +79,7 @@ class Plm:
     max_tokens: int = 64
     """Texts are cut after this many tokens."""
     batch_size: int = 64
+    """Texts are encoded this many at a time; it changes the speed and the memory, not the vectors."""
 
     def __post_init__(self) -> None:
         _at_least(self, "max_tokens", 8)
@@ -143,8 +152,11 @@ class Settings:
     """All settings of a workspace."""
 
     name: str = "My shop"
+    """The shop's name, as reports show it."""
     seed: int = 0
+    """The root of all randomness: the same seed and the same data give the same shop."""
     currency: str = "USD"
+    """The currency of prices and values; reports name it."""
     clean: Clean = field(default_factory=Clean)
     labels: Labels = field(default_factory=Labels)
     plm: Plm = field(default_factory=Plm)

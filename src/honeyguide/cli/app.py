@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 import sys
 from datetime import datetime
+from json import dumps as to_json
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -32,13 +33,15 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done, 2 wrong usage, 3 bad input, 4 run an earlier command first, 5 damaged files, "
     "130 interrupted.",
 )
 
 Shop = Annotated[Path, typer.Argument(help="The workspace folder.")]
+User = Annotated[str, typer.Argument(help="The user's id.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
-Now = Annotated[Optional[str], typer.Option(help="Act as if it were this moment (ISO 8601 with +00:00).")]  # noqa: UP045
+Now = Annotated[str | None, typer.Option(help="Act as if it were this moment (ISO 8601, UTC).")]
 
 EXIT_CODES: tuple[tuple[type[HoneyguideError], int], ...] = (
     (MissingExtra, 4),
@@ -48,27 +51,67 @@ EXIT_CODES: tuple[tuple[type[HoneyguideError], int], ...] = (
     (NoSupport, 3),
     (InvalidInput, 3),
 )
+WRONG_USAGE, BAD_INPUT, INTERRUPTED = 2, 3, 130
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]  # typer exports no more than the leaf
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command and exit with its code."""
     words = sys.argv[1:] if arguments is None else arguments
+    as_json = "--json" in words
     # decisions multiply small matrices: BLAS threads only wait for each other (p95 9 ms against 84 ms)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
-        app(words, standalone_mode=True)
+        code = app(words, prog_name="honeyguide", standalone_mode=False) or 0
     except HoneyguideError as error:
-        from honeyguide.cli.show import show_error
-
-        show_error(error, as_json="--json" in words)
-        raise SystemExit(exit_code(error)) from None
+        _fail(type(error).__name__, str(error), exit_code(error), as_json=as_json)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        problem = (
+            f"{where}{error.strerror or error}. Check the path, its permissions and the room on the disk"
+        )
+        _fail(type(error).__name__, problem, BAD_INPUT, as_json=as_json)
+    except _UsageError as error:
+        if not as_json:
+            error.show()  # type: ignore[attr-defined]
+            raise SystemExit(WRONG_USAGE) from None
+        _fail("WrongUsage", error.format_message(), WRONG_USAGE, as_json=True)  # type: ignore[attr-defined]
     except KeyboardInterrupt:
-        raise SystemExit(130) from None
+        code = INTERRUPTED
+    if code == INTERRUPTED:
+        problem = "Run the same command again: what is done is kept, and it goes on from there"
+        _fail("Interrupted", problem, code, as_json=as_json, lead="interrupted")
+    raise SystemExit(code)
 
 
 def exit_code(error: HoneyguideError) -> int:
     """The documented exit code of an error."""
     return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), 1)
+
+
+def _fail(kind: str, message: str, code: int, *, as_json: bool, lead: str = "error") -> NoReturn:
+    """Say what is wrong on standard error, as one JSON object where JSON was asked for, and exit."""
+    text = to_json({"error": {"type": kind, "message": message}}) if as_json else f"{lead}: {message}"
+    sys.stderr.write(text + "\n")
+    raise SystemExit(code) from None
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"honeyguide {version('honeyguide')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    """Learns what each visitor of a shop wants and decides, per request, how much to explore."""
 
 
 @app.command()
@@ -99,28 +142,31 @@ def import_(
         bool, typer.Option("--to-utc", help="Convert times that carry another offset.")
     ] = False,
     timezone: Annotated[
-        Optional[str], typer.Option(help="The zone of times that carry none, e.g. Europe/Berlin.")  # noqa: UP045
+        str | None, typer.Option(help="The zone of times that carry none, e.g. Europe/Berlin.")
     ] = None,
     now: Now = None,
     json: AsJson = False,
 ) -> None:
-    """Read events and items; bad rows go to quarantine with a reason, good rows are kept."""
+    """Read events and items from files.
+
+    Bad rows go to quarantine with a reason; the good rows are kept, and importing them again changes nothing.
+    """
     from honeyguide.cli.show import Stages, show_import
     from honeyguide.data.ingest import import_files
     from honeyguide.shop.workspace import Workspace
 
-    workspace = Workspace.at(shop)
+    workspace, moment = Workspace.at(shop), _moment(now)
     with Stages(quiet=json) as stages, stages.stage("Import") as progress:
         report = import_files(
             workspace.data,
             files,
             format=format,
-            now=_moment(now),
+            now=moment,
             to_utc=to_utc,
             timezone=timezone,
             progress=progress,
         )
-    show_import(report, as_json=json)
+    show_import(report, workspace, as_json=json)
 
 
 @app.command()
@@ -130,41 +176,48 @@ def fit(
     now: Now = None,
     json: AsJson = False,
 ) -> None:
-    """Clean, encode the catalogue, discover interests, learn the prior and every user's posterior."""
+    """Learn from what was imported.
+
+    Cleans, reads the catalogue with the language model, discovers interests, learns the prior over users and
+    every user's posterior. What is already computed is not computed again.
+    """
     from honeyguide.cli.show import Stages, show_fit
     from honeyguide.fit import fit as run_fit
     from honeyguide.journal.sqlite import SqliteJournal
     from honeyguide.shop.workspace import Workspace
 
     workspace = Workspace.at(shop)
-    journal = SqliteJournal(workspace.journal)
-    end = journal.end()
-    journal.close()
-    with Stages(quiet=json) as stages:
-        report = run_fit(
-            workspace,
-            now=_moment(now),
-            until=_moment(until) if until else None,
-            journal_offset=end,
-            stage=stages.stage,
-        )
-    show_fit(report, as_json=json)
+    moment, last = _moment(now), None if until is None else _moment(until)
+    with workspace.alone("fit"), Stages(quiet=json) as stages:
+        workspace.drop_damaged()
+        journal = SqliteJournal(workspace.journal)
+        end = journal.end()
+        journal.close()
+        report = run_fit(workspace, now=moment, until=last, journal_offset=end, stage=stages.stage)
+    show_fit(report, workspace, as_json=json)
 
 
 @app.command()
 def decide(
     shop: Shop,
-    user: Annotated[str, typer.Argument(help="The user's id.")],
-    k: Annotated[Optional[int], typer.Option(help="Items on the page.")] = None,  # noqa: UP045
+    user: User,
+    k: Annotated[int | None, typer.Option(help="Items on the page; [explore] k when not given.")] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="The id of an item not to show (again for more).")
+    ] = None,
     now: Now = None,
     json: AsJson = False,
 ) -> None:
-    """Decide a page for a user: items, propensities and why; the decision is in the journal."""
+    """Decide a page for a user.
+
+    Prints the items, why each is there, and the probability with which it was chosen. The decision is in the
+    journal before it is printed. A user who was never seen gets what is known of users in general.
+    """
     from honeyguide.cli.show import show_decision
     from honeyguide.shop.honeyguide import Honeyguide
 
     with Honeyguide.open(shop) as opened:
-        decision = opened.decide(user, k=k, now=_moment(now))
+        decision = opened.decide(user, k=k, now=_moment(now), exclude=exclude or ())
         show_decision(decision, opened.fitted.catalog, as_json=json)
 
 
@@ -176,31 +229,39 @@ def feedback(
     kind: Annotated[
         str, typer.Argument(help="What the user did: view, click, cart, purchase, rating or dismiss.")
     ],
+    value: Annotated[float | None, typer.Option(help="What a purchase was worth, or a rating said.")] = None,
+    event_id: Annotated[
+        str | None, typer.Option(help="Counts once; made of decision, item and kind when not given.")
+    ] = None,
     now: Now = None,
     json: AsJson = False,
 ) -> None:
-    """Record what a user did with a shown item, and learn from it."""
+    """Tell what a user did with a shown item.
+
+    It is learned from at once. The same feedback again counts once.
+    """
     from typing import cast
 
-    from honeyguide.cli.show import show
+    from honeyguide.cli.show import show_feedback
     from honeyguide.shop.honeyguide import Honeyguide
     from honeyguide.types import EventKind
 
     with Honeyguide.open(shop) as opened:
-        event = opened.feedback(decision, item, cast("EventKind", kind), now=_moment(now))
-    text = f"Recorded: {event.user_id} {event.kind} {event.item_id} ({event.event_id})"
-    show({"event_id": event.event_id, "user_id": event.user_id}, text, as_json=json)
+        event = opened.feedback(
+            decision, item, cast("EventKind", kind), now=_moment(now), event_id=event_id, value=value
+        )
+    show_feedback(event, as_json=json)
 
 
 @app.command()
 def interests(
     shop: Shop,
-    user: Annotated[str, typer.Argument(help="The user's id.")],
-    top: Annotated[int, typer.Option(help="How many interests to show.")] = 10,
+    user: User,
+    top: Annotated[int, typer.Option(help="How many interests to show.", min=1)] = 10,
     now: Now = None,
     json: AsJson = False,
 ) -> None:
-    """Show a user's interests with their uncertainty."""
+    """Show a user's interests and their uncertainty."""
     from honeyguide.cli.show import show_interests
     from honeyguide.shop.honeyguide import Honeyguide
 
@@ -212,21 +273,28 @@ def interests(
 def evaluate(
     shop: Shop,
     policy: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option(
             help="A policy to replay (again for more): tradeoff, greedy, popularity, uniform, thompson-0.2."
         ),
     ] = None,
-    workers: Annotated[Optional[int], typer.Option(help="Processes; one per core when not given.")] = None,  # noqa: UP045
+    workers: Annotated[
+        int | None, typer.Option(help="Processes; one per core when not given.", min=1)
+    ] = None,
     json: AsJson = False,
 ) -> None:
-    """Replay policies on the visits after the fit, beside the exploit-only page."""
+    """Replay policies on the visits after the fit.
+
+    Each policy decides, is rewarded for what the user really took, and learns; beside it stands the page that
+    only exploits. Needs a shop that was fitted with --until.
+    """
     from honeyguide.cli.evaluating import evaluate_shop
     from honeyguide.cli.show import Stages, show_evaluation
     from honeyguide.shop.workspace import Workspace
 
-    with Stages(quiet=json) as stages:
-        report = evaluate_shop(Workspace.at(shop), policy, workers=workers, stages=stages)
+    workspace = Workspace.at(shop)
+    with workspace.alone("evaluate"), Stages(quiet=json) as stages:
+        report = evaluate_shop(workspace, policy, workers=workers, stages=stages)
     show_evaluation(report, as_json=json)
 
 
@@ -238,7 +306,10 @@ def report(
     ] = None,
     json: AsJson = False,
 ) -> None:
-    """Write one self-contained HTML file: quality, trade-off, interests, cleaning."""
+    """Evaluate, and write one HTML file.
+
+    It shows quality, trade-off, interests and cleaning, and holds everything it needs.
+    """
     from honeyguide.cli.evaluating import evaluate_shop
     from honeyguide.cli.show import Stages, show
     from honeyguide.evaluate.report import write_report
@@ -246,7 +317,10 @@ def report(
 
     workspace = Workspace.at(shop)
     path = out or workspace.reports / "report.html"
-    with Stages(quiet=json) as stages:
+    if path.is_dir():
+        raise InvalidInput(f"{path} is a folder: name the file to write, such as {path / 'report.html'}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with workspace.alone("evaluate"), Stages(quiet=json) as stages:
         result = evaluate_shop(workspace, None, workers=None, stages=stages)
         with stages.stage("Write the report"):
             write_report(result, path)
@@ -258,7 +332,10 @@ def demo(
     folder: Annotated[Path, typer.Argument(help="The workspace to make or go on with.")] = Path("demo-shop"),
     json: AsJson = False,
 ) -> None:
-    """Run everything on a year of real grocery shopping and write a report: no server, no account."""
+    """Run everything on a year of grocery shopping.
+
+    Real data, from import to report: no server, no account. A second run starts from what is computed.
+    """
     from honeyguide.cli.demo import run_demo
 
     run_demo(folder, now=_moment(None), as_json=json)
@@ -272,8 +349,8 @@ def _moment(text: str | None) -> datetime:
         return datetime.now(UTC)  # noqa: TID251 - the command line is where time comes in
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):  # a day before year 1 cannot be moved to UTC
         raise InvalidInput(
             f"{text!r} is no moment: write it like 2026-11-23 or 2026-11-23T10:00:00+00:00"
         ) from None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -10,7 +10,7 @@ from honeyguide.evaluate.compare import load_traffic, replay_policies
 from honeyguide.evaluate.results import ReplayReport
 from honeyguide.evaluate.summary import summarise
 from honeyguide.shop.models import load_fitted
-from honeyguide.shop.policies import SERVED
+from honeyguide.shop.policies import SERVED, make_policy
 from honeyguide.shop.workspace import Workspace
 
 
@@ -21,6 +21,7 @@ def evaluate_shop(
     settings = workspace.settings
     levels = tuple(f"thompson-{level:g}" for level in settings.evaluate.fixed_levels)
     wanted = tuple(dict.fromkeys((SERVED, "greedy", *(names or ("popularity", *levels)))))
+    _check_names(workspace, wanted)
     with stages.stage("Replay the policies") as progress:
         runs, served = replay_policies(workspace, wanted, workers=workers, progress=progress)
     with stages.stage("Sum up with confidence bands"):
@@ -28,3 +29,10 @@ def evaluate_shop(
         traffic = load_traffic(workspace, fitted)
         cleaning = load_cleaning(workspace.data)
         return summarise(runs, served, traffic, fitted, cleaning, settings, stages.seconds)
+
+
+def _check_names(workspace: Workspace, names: Sequence[str]) -> None:
+    """Refuse a policy nobody knows before the others are replayed."""
+    state = load_fitted(workspace.models, workspace.items).policy_state
+    for name in names:
+        make_policy(name, state, workspace.settings.explore, seed=workspace.settings.seed)

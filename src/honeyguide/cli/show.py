@@ -11,17 +11,18 @@ from types import TracebackType
 from typing import Any, Self
 
 import msgspec
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from honeyguide.data.catalog import Catalog
 from honeyguide.data.ingest import ImportReport
-from honeyguide.errors import HoneyguideError
 from honeyguide.evaluate.results import Band, ReplayReport
 from honeyguide.fit import FitReport
 from honeyguide.shop.beliefs import UserInterest
-from honeyguide.types import Decision
+from honeyguide.shop.workspace import Workspace
+from honeyguide.types import Decision, Event
 from honeyguide.types import Progress as Report
 
 console = Console()
@@ -49,6 +50,7 @@ class Stages:
     @contextmanager
     def stage(self, name: str) -> Iterator[Report]:
         """A bar that pulses until something is reported, and is full when the stage is through."""
+        self._bars.start()  # not before: an error at the door should stand alone
         task = self._bars.add_task(name, total=None)
         start = time.perf_counter()
 
@@ -60,13 +62,13 @@ class Stages:
         self._seconds.append((name, time.perf_counter() - start))
 
     def __enter__(self) -> Self:
-        self._bars.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bars.stop()
+        if self._bars.tasks:
+            self._bars.stop()
 
 
 def show(values: Mapping[str, Any], text: str, *, as_json: bool) -> None:
@@ -77,27 +79,58 @@ def show(values: Mapping[str, Any], text: str, *, as_json: bool) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def show_error(error: HoneyguideError, *, as_json: bool) -> None:
-    """Print an error to standard error."""
-    if as_json:
-        sys.stderr.write(json.dumps({"error": {"type": type(error).__name__, "message": str(error)}}) + "\n")
-    else:
-        sys.stderr.write(f"error: {error}\n")
+def show_import(report: ImportReport, workspace: Workspace, *, as_json: bool) -> None:
+    """What an import kept and what it put aside."""
+    following = (
+        f"Next: honeyguide fit {workspace.root}" if report.events.stored and report.items.stored else ""
+    )
+    show(msgspec.to_builtins(report), f"{report}\n{following}".rstrip(), as_json=as_json)
 
 
-def show_fit(report: FitReport, *, as_json: bool) -> None:
+def show_fit(report: FitReport, workspace: Workspace, *, as_json: bool) -> None:
     """What a fit did."""
     text = (
         f"Fitted on {report.events:,} events of {report.users:,} users over {report.items:,} items: "
-        f"{report.interests} interests, prior learned from {report.pages:,} past pages. Version {report.version}"
+        f"{report.interests} interests, prior learned from {report.pages:,} past pages. "
+        f"Version {report.version}\nNext: honeyguide decide {workspace.root} USER_ID"
     )
     show(msgspec.to_builtins(report), text, as_json=as_json)
 
 
+def show_feedback(event: Event, *, as_json: bool) -> None:
+    """What was recorded."""
+    text = f"Recorded and learned from: {event.user_id}, {event.kind}, {event.item_id} ({event.event_id})"
+    show(msgspec.to_builtins(event), text, as_json=as_json)
+
+
 def show_decision(decision: Decision, catalog: Catalog, *, as_json: bool) -> None:
     """A page with its propensities and reasons."""
+    items = _shown(decision, catalog)
+    if as_json:
+        head = {"decision_id": decision.decision_id, "user_id": decision.user_id, "policy": decision.policy}
+        plan = {
+            "time": decision.time.isoformat(),
+            "level": decision.plan.level,
+            "reason": decision.plan.reason,
+        }
+        show({**head, **plan, "items": items}, "", as_json=True)
+        return
+    table = _table("#", "item", "text", "why", "chance", "expected")
+    for slot, row in enumerate(items, start=1):
+        chance, expected = row["propensity"], row["expected_reward"]
+        said = "<.001" if chance < 0.0005 else f"{chance:.3f}"
+        table.add_row(str(slot), row["item_id"], row["text"], row["why"], said, f"{expected:.3f}")
+    show({}, f"For {decision.user_id}, {decision.plan.reason}", as_json=False)
+    console.print(table)
+    show({}, f"Decision {decision.decision_id}", as_json=False)
+
+
+def _shown(decision: Decision, catalog: Catalog) -> list[dict[str, Any]]:
     scores = decision.plan.scores[decision.chosen]
-    items: list[dict[str, Any]] = [
+    facts = zip(
+        decision.item_ids, decision.propensities, scores, decision.explored, decision.why, strict=True
+    )
+    return [
         {
             "item_id": item,
             "text": catalog.texts[catalog.row(item)],
@@ -106,28 +139,8 @@ def show_decision(decision: Decision, catalog: Catalog, *, as_json: bool) -> Non
             "explored": bool(explored),
             "why": why,
         }
-        for item, propensity, score, explored, why in zip(
-            decision.item_ids, decision.propensities, scores, decision.explored, decision.why, strict=True
-        )
+        for item, propensity, score, explored, why in facts
     ]
-    if as_json:
-        head = {"decision_id": decision.decision_id, "user_id": decision.user_id, "policy": decision.policy}
-        plan = {"level": decision.plan.level, "reason": decision.plan.reason}
-        show({**head, **plan, "items": items}, "", as_json=True)
-        return
-    table = Table(title=f"{decision.user_id}: {decision.plan.reason}", title_justify="left")
-    for heading in ("item", "", "why", "propensity", "expected"):
-        table.add_column(heading, justify="right" if heading in ("propensity", "expected") else "left")
-    for row in items:
-        table.add_row(
-            row["item_id"],
-            row["text"],
-            row["why"],
-            f"{row['propensity']:.3f}",
-            f"{row['expected_reward']:.3f}",
-        )
-    console.print(table)
-    show({}, f"decision {decision.decision_id}", as_json=False)
 
 
 def show_interests(user: str, found: tuple[UserInterest, ...], *, as_json: bool) -> None:
@@ -135,12 +148,11 @@ def show_interests(user: str, found: tuple[UserInterest, ...], *, as_json: bool)
     if as_json:
         show({"user_id": user, "interests": msgspec.to_builtins(found)}, "", as_json=True)
         return
-    table = Table(title=f"Interests of {user}", title_justify="left")
-    for heading in ("interest", "within", "expected reward", "95 % interval", "share so far"):
-        table.add_column(heading, justify="left" if heading in ("interest", "within") else "right")
+    table = _table("interest", "within", "expected", "95 % interval", "share so far")
     for one in found:
         interval = f"{one.low:.3f} .. {one.high:.3f}"
         table.add_row(one.name, one.within, f"{one.mean:.3f}", interval, f"{one.share:.1%}")
+    show({}, f"Interests of {user}: the reward expected of showing them, and how sure that is", as_json=False)
     console.print(table)
 
 
@@ -150,23 +162,36 @@ def show_evaluation(report: ReplayReport, *, as_json: bool) -> None:
         sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
         return
     days = f"{report.first_day} to {report.last_day}"
-    title = f"{report.pages:,} pages of {report.k} for {report.users:,} users, {days}"
-    table = Table(title=title, title_justify="left")
-    for heading in ("policy", "rewarded items a page", "discoveries a page", "against exploit only"):
-        table.add_column(heading, justify="left" if heading == "policy" else "right")
+    table = _table("policy", "rewarded", "discoveries", "vs exploit only")
     for row in sorted(report.policies, key=lambda result: -result.reward.mean):
-        table.add_row(
-            row.title, _band(row.reward), _band(row.discoveries), _band(row.versus_greedy, signed=True)
-        )
+        against = _band(row.versus_greedy, signed=True) if row.policy != "greedy" else "-"
+        table.add_row(row.title, _band(row.reward), _band(row.discoveries), against)
+    show({}, f"{report.pages:,} pages of {report.k} for {report.users:,} users, {days}", as_json=False)
     console.print(table)
-    console.print(report.caveat, highlight=False)
+    console.print(
+        f"Rewarded items, and first purchases among them, per page; the 95 % interval lies within ±.\n{report.caveat}",
+        highlight=False,
+        markup=False,
+    )
+
+
+def _table(*headings: str) -> Table:
+    """A table whose figures stand right, whose ids are never cut, and whose texts share what room is left."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for heading in headings:
+        if heading in _PROSE:
+            table.add_column(heading, ratio=_PROSE[heading], min_width=12, overflow="fold")
+        elif heading == "item":
+            table.add_column(heading, no_wrap=True, overflow="fold")
+        else:
+            table.add_column(heading, justify="left" if heading == "policy" else "right", no_wrap=True)
+    return table
+
+
+_PROSE = {"text": 5, "why": 6, "interest": 5, "within": 6}
+"""Columns that may wrap, and their shares of the room."""
 
 
 def _band(band: Band, *, signed: bool = False) -> str:
-    form = "+.3f" if signed else ".3f"
-    return f"{band.mean:{form}} [{band.low:{form}}, {band.high:{form}}]"
-
-
-def show_import(report: ImportReport, *, as_json: bool) -> None:
-    """What an import kept and what it put aside."""
-    show(msgspec.to_builtins(report), str(report), as_json=as_json)
+    margin = max(band.high - band.mean, band.mean - band.low)
+    return f"{band.mean:{'+.3f' if signed else '.3f'}} ± {margin:.3f}"

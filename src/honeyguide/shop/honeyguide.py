@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from honeyguide.config import Settings
 from honeyguide.data.table import to_us
-from honeyguide.errors import InvalidInput
+from honeyguide.errors import InvalidInput, UnknownItem
 from honeyguide.explore.decide import Request, decide, stream
 from honeyguide.explore.tradeoff import Tradeoff
 from honeyguide.interests.users import History, ShopperModel
@@ -30,6 +31,7 @@ from honeyguide.shop.workspace import Workspace
 from honeyguide.types import Candidates, Decision, Event, EventKind
 
 _FITTED_AS = "shop.fitted_as"
+_BATCH = 500  # journal records read at once: about 7 MB of decisions
 
 
 def utc_now() -> datetime:
@@ -55,6 +57,7 @@ class Honeyguide:
         self._explainer = Explainer(self.model, fitted.taxonomy)
         self._beliefs = Beliefs(self.model, fitted)
         self._folded: dict[str, History] = {}
+        self._feedback: dict[str, Event] = {}
         self._events_read = 0
         self._learner: Learner[Tradeoff] = self._open_learner(timedelta(days=labels.window_days))
         self._catch_up()
@@ -83,8 +86,10 @@ class Honeyguide:
     ) -> Decision:
         """A page of `k` items for this user, with propensities; in the journal before it is returned.
 
-        `exclude` are item ids not to show. UnknownItem, InvalidInput.
+        `exclude` are item ids not to show; a user who was never seen gets the prior over users.
+        UnknownItem, InvalidInput.
         """
+        _check_user(user_id)
         time = now or self.clock()
         now_us = to_us(time)
         history = self.history(user_id)
@@ -125,9 +130,11 @@ class Honeyguide:
     ) -> Event:
         """Record what the user did with a shown item; learned from at once, counted once per event_id.
 
-        UnknownDecision, InvalidInput where that decision did not show that item.
+        Where the same was recorded before, the event that was recorded first comes back. UnknownDecision,
+        UnknownItem, InvalidInput where that decision did not show that item.
         """
         decision = self.journal.decision(decision_id)
+        self._check_shown(item_id, decision)
         event = Event(
             event_id=event_id or f"{decision_id}:{item_id}:{kind}",
             time=now or self.clock(),
@@ -137,6 +144,10 @@ class Honeyguide:
             value=value,
             decision_id=decision_id,
         )
+        self._catch_up()
+        first = self._feedback.get(event.event_id)
+        if first is not None and replace(event, time=first.time) == first:
+            return first
         self.journal.append([event])
         self._catch_up()
         return event
@@ -144,7 +155,10 @@ class Honeyguide:
     def interests(
         self, user_id: str, *, now: datetime | None = None, top: int = 10
     ) -> tuple[UserInterest, ...]:
-        """The `top` interests the user is held to want most, with uncertainty, best first."""
+        """The `top` interests the user is held to want most, with uncertainty, best first; InvalidInput."""
+        _check_user(user_id)
+        if top < 1:
+            raise InvalidInput(f"top must be at least 1, got {top}")
         history = self.history(user_id)
         now_us = to_us(now or self.clock())
         return self._beliefs.of(self.policy.posterior, user_id, history, now_us)[:top]
@@ -189,10 +203,33 @@ class Honeyguide:
     def _stamp(self) -> NDArray[np.uint8]:
         return np.frombuffer(f"{self.fitted.version} {self.settings.explore}".encode(), dtype=np.uint8)
 
+    def _check_shown(self, item_id: str, decision: Decision) -> None:
+        if item_id in decision.item_ids:
+            return
+        self.fitted.catalog.row(item_id)  # UnknownItem says more where there is no such item at all
+        shown = ", ".join(decision.item_ids)
+        raise InvalidInput(
+            f"decision {decision.decision_id!r} did not show item {item_id!r}: it showed {shown}. "
+            "Give feedback on one of these; what was taken without being shown comes in with: honeyguide import"
+        )
+
     def _catch_up(self) -> None:
         self._learner.catch_up(self.journal)
-        for record in self.journal.read(self._events_read):
-            self._events_read = record.offset
-            if isinstance(record.entry, Event):
-                user = record.entry.user_id
-                self._folded[user] = self.model.fold(self.history(user), record.entry)
+        while records := self.journal.read(self._events_read, _BATCH):
+            for record in records:
+                self._events_read = record.offset
+                if isinstance(record.entry, Event):
+                    self._remember(record.entry)
+
+    def _remember(self, event: Event) -> None:
+        if event.decision_id is not None:
+            self._feedback[event.event_id] = event
+        try:
+            self._folded[event.user_id] = self.model.fold(self.history(event.user_id), event)
+        except UnknownItem:  # it was shown once, and taken out of the catalogue since
+            return
+
+
+def _check_user(user_id: str) -> None:
+    if not user_id:
+        raise InvalidInput("user_id must not be empty: give a visitor without an id one of their own")

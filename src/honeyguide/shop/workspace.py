@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 
+from honeyguide import artifacts
 from honeyguide.artifacts import write_atomically
 from honeyguide.config import FILE_NAME, STAGES, Settings, load_settings
-from honeyguide.errors import InvalidInput, NoWorkspace
+from honeyguide.errors import DamagedArtifact, InvalidInput, NotReady, NoWorkspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,40 @@ class Workspace:
     def items(self) -> Path:
         """The cleaned catalogue."""
         return self.data / "clean" / "items.parquet"
+
+    @contextmanager
+    def alone(self, job: str) -> Iterator[None]:
+        """Hold the workspace against a second job of this name; NotReady while another one runs."""
+        handle = os.open(self.root / f".{job}.lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise NotReady(f"another {job} of {self.root} is running: wait until it is through") from None
+            yield
+        finally:
+            os.close(handle)
+
+    def drop_damaged(self) -> tuple[str, ...]:
+        """Let go of artefacts that are not what their manifest says, so that `fit` makes them anew.
+
+        The names that were let go. The policy goes with any of them: users' histories are stored with it.
+        """
+        names = sorted(entry.parent.name for entry in self.models.glob(f"*/{artifacts.POINTER}"))
+        damaged = [name for name in names if not _sound(self.models, name)]
+        if damaged:
+            damaged = sorted({*damaged, "policy"})
+        for name in damaged:
+            (self.models / name / artifacts.POINTER).unlink(missing_ok=True)
+        return tuple(damaged)
+
+
+def _sound(models: Path, name: str) -> bool:
+    try:
+        artifacts.load(models, name)
+    except DamagedArtifact:
+        return False
+    return True
 
 
 def settings_toml(settings: Settings) -> str:
