@@ -17,3 +17,7 @@ def __getattr__(name: str) -> object:
 
         return Honeyguide
     raise AttributeError(f"module 'honeyguide' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -156,7 +156,7 @@ class Settings:
     seed: int = 0
     """The root of all randomness: the same seed and the same data give the same shop."""
     currency: str = "USD"
-    """The currency of prices and values; reports name it."""
+    """The currency that prices and values are in; nothing is converted."""
     clean: Clean = field(default_factory=Clean)
     labels: Labels = field(default_factory=Labels)
     plm: Plm = field(default_factory=Plm)

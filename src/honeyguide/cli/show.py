@@ -168,11 +168,8 @@ def show_evaluation(report: ReplayReport, *, as_json: bool) -> None:
         table.add_row(row.title, _band(row.reward), _band(row.discoveries), against)
     show({}, f"{report.pages:,} pages of {report.k} for {report.users:,} users, {days}", as_json=False)
     console.print(table)
-    console.print(
-        f"Rewarded items, and first purchases among them, per page; the 95 % interval lies within ±.\n{report.caveat}",
-        highlight=False,
-        markup=False,
-    )
+    legend = "Rewarded items, and first purchases among them, per page; the 95 % interval lies within ±."
+    console.print(f"{legend}\n{report.caveat}", highlight=False, markup=False)
 
 
 def _table(*headings: str) -> Table:

@@ -233,3 +233,5 @@ class Honeyguide:
 def _check_user(user_id: str) -> None:
     if not user_id:
         raise InvalidInput("user_id must not be empty: give a visitor without an id one of their own")
+    if any("\ud800" <= character <= "\udfff" for character in user_id):
+        raise InvalidInput(f"user_id {user_id!r} is no valid text: write it in UTF-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,10 +40,11 @@ class Workspace:
             raise InvalidInput(f"{path / FILE_NAME} is already there: edit it, or choose another folder")
         if path.exists() and not path.is_dir():
             raise InvalidInput(f"{path} is a file: choose a folder")
+        text = settings_toml(settings)
         workspace = cls(path)
         for folder in (path, workspace.data, workspace.models, workspace.cache, workspace.reports):
             folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(path / FILE_NAME, settings_toml(settings).encode())
+        write_atomically(path / FILE_NAME, text.encode())
         return workspace
 
     @property
@@ -140,8 +142,10 @@ def _toml(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{escaped}"'
+        if not value.isascii() and value != value.encode("utf-8", "replace").decode():
+            raise InvalidInput(f"{value!r} is no valid text: write it in UTF-8")
+        # a JSON string is a TOML string, but for one control character
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, tuple):
         return "[" + ", ".join(_toml(entry) for entry in value) + "]"
     if is_dataclass(value):

@@ -1,0 +1,23 @@
+"""The small shop, fitted once for all tests of a run; whoever writes to it takes a copy."""
+
+from __future__ import annotations
+
+import shutil
+from functools import cache
+from pathlib import Path
+
+from tests.shop_fixture import fitted_workspace
+
+
+@cache
+def fitted_shop(base: Path) -> Path:
+    """The folder of the fitted workspace under `base`: to read from, never to write to."""
+    home = base / "fitted-once"
+    home.mkdir()
+    workspace, _ = fitted_workspace(home)
+    return workspace.root
+
+
+def copy_of(shop: Path, target: Path) -> Path:
+    """A copy of a workspace that a test may change."""
+    return Path(shutil.copytree(shop, target / "shop"))
