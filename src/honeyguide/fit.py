@@ -141,6 +141,7 @@ def taxonomy_stage(
             top=plan.top,
             leaves=plan.leaves,
             seed=settings.seed,
+            phrases=catalog.categories,  # their words stand in the order a shopper says them in
             progress=progress,
         )
     arrays, meta = taxonomy.state()
@@ -197,7 +198,8 @@ def posterior_stage(
     model = ShopperModel(
         catalog, items, grade=settings.labels.grade, half_life_days=settings.interests.half_life_days
     )
-    past = PastPages.of(table, model, settings)
+    with stage("Label visits with what followed"):
+        past = PastPages.of(table, model, settings)
     with stage("Rebuild past visits as pages") as progress:
         examples = past.examples(
             CandidateSource(model, size=settings.explore.candidates), settings.seed, progress

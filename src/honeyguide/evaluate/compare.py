@@ -161,7 +161,7 @@ def _key(workspace: Workspace, fitted: Fitted) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-_CODE = 1  # raise when replay itself changes, so that old results are not shown as new ones
+_CODE = 2  # raise when replay itself changes, so that old results are not shown as new ones
 
 
 def _known(workspace: Workspace, name: str, key: str) -> bool:

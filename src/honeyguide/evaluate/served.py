@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from honeyguide.data.table import from_us
+from honeyguide.data.text import calm
 from honeyguide.evaluate.replay import PolicyRun, Replay
 from honeyguide.evaluate.results import Band, ExampleDecision, InterestBelief, ShownItem
 from honeyguide.explore.posterior import UserPosterior
@@ -27,12 +28,26 @@ class Served:
 
 
 def look_back(replay: Replay, run: PolicyRun) -> Served:
-    """The user with the most rewarded items, and decisions at even steps through the traffic."""
+    """The user with the most rewarded items, and decisions at even steps through the traffic.
+
+    Every other one is taken from the pages whose level was above 0, where there are any: most pages of a shop
+    that knows its users explore nothing, and a reader wants to see both.
+    """
     traffic = replay.traffic
     earned = np.bincount(traffic.visits.user, weights=run.reward, minlength=len(traffic.users))
     user = traffic.users[int(earned.argmax())]
-    chosen = np.linspace(0, len(traffic) - 1, min(EXAMPLES, len(traffic))).astype(int)
-    return Served(user, _beliefs(replay, user), tuple(_example(replay, int(visit)) for visit in chosen))
+    return Served(user, _beliefs(replay, user), tuple(_example(replay, visit) for visit in _chosen(run)))
+
+
+def _chosen(run: PolicyRun) -> list[int]:
+    everything = np.arange(len(run.level))
+    exploring = np.flatnonzero(run.level > 0)
+    steps = np.linspace(0, 1, min(EXAMPLES, len(everything)))
+    pools = (everything, exploring if len(exploring) else everything)
+    chosen = {
+        int(pools[turn % 2][round(step * (len(pools[turn % 2]) - 1))]) for turn, step in enumerate(steps)
+    }
+    return sorted(chosen)
 
 
 def _beliefs(replay: Replay, user: str) -> tuple[InterestBelief, ...]:
@@ -69,7 +84,7 @@ def _example(replay: Replay, visit: int) -> ExampleDecision:
     decision = replay.journal.decision(f"{user}@{time_us}")
     return ExampleDecision(
         decision_id=decision.decision_id,
-        time=from_us(time_us).isoformat(),
+        time=f"{from_us(time_us):%Y-%m-%d %H:%M}",
         user_id=user,
         level=decision.plan.level,
         reason=decision.plan.reason,
@@ -84,10 +99,11 @@ def _shown(replay: Replay, visit: int, decision: Decision, slot: int) -> ShownIt
     hit = np.flatnonzero(found.item[part] == row)
     return ShownItem(
         item_id=decision.item_ids[slot],
-        text=catalog.texts[row],
+        text=calm(catalog.titles[row]) or catalog.texts[row],
         why=decision.why[slot],
         propensity=float(decision.propensities[slot]),
-        expected=float(decision.plan.scores[decision.chosen[slot]]),
+        # a linear model may expect more than the reward's range; a page earns at most 1 a slot
+        expected=float(np.clip(decision.plan.scores[decision.chosen[slot]], 0.0, 1.0)),
         explored=bool(decision.explored[slot]),
         reward=float(found.reward[part][hit[0]]) if len(hit) else 0.0,
         discovery=bool(found.discovery[part][hit[0]]) if len(hit) else False,

@@ -138,6 +138,7 @@ def title(policy: str) -> str:
         "tradeoff": "Honeyguide's trade-off",
         "greedy": "Exploit only",
         "popularity": "Popularity",
+        "habit": "What they took most",
         "uniform": "Uniform",
     }
     return names[policy]

@@ -12,15 +12,16 @@ from honeyguide.interests.users import BEHAVIOUR
 from honeyguide.types import Policy, State
 
 SERVED = "tradeoff"
-NAMES = ("tradeoff", "greedy", "popularity", "uniform", "thompson-LEVEL")
+NAMES = ("tradeoff", "greedy", "habit", "popularity", "uniform", "thompson-LEVEL")
+_RANKED_BY = {"popularity": "popularity", "habit": "weight"}
 
 
 def make_policy(name: str, state: State, explore: Explore, *, seed: int) -> Policy:
-    """The policy of that name; `thompson-0.2` holds the exploration level at 0.2."""
+    """The policy of that name: `habit` shows what the user took most, `thompson-0.2` holds the level at 0.2."""
     if name == "uniform":
         return Uniform()
-    if name == "popularity":
-        return Ranked(BEHAVIOUR.index("popularity"), floor=explore.floor)
+    if name in _RANKED_BY:
+        return Ranked(BEHAVIOUR.index(_RANKED_BY[name]), floor=explore.floor, name=name)
     if name == SERVED:
         return make_tradeoff(state, explore, seed=seed)
     posterior = UserPosterior.from_state(state)
