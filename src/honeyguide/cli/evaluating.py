@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing import active_children
+from types import FrameType
 
 from honeyguide.cli.show import Stages
 from honeyguide.data.clean import load_cleaning
@@ -22,7 +26,7 @@ def evaluate_shop(
     levels = tuple(f"thompson-{level:g}" for level in settings.evaluate.fixed_levels)
     wanted = tuple(dict.fromkeys((SERVED, "greedy", *(names or ("popularity", "habit", *levels)))))
     _check_names(workspace, wanted)
-    with stages.stage("Replay the policies") as progress:
+    with stages.stage("Replay the policies") as progress, _workers_end_with_us():
         runs, served = replay_policies(workspace, wanted, workers=workers, progress=progress)
     with stages.stage("Sum up with confidence bands"):
         fitted = load_fitted(workspace.models, workspace.items)
@@ -36,3 +40,19 @@ def _check_names(workspace: Workspace, names: Sequence[str]) -> None:
     state = load_fitted(workspace.models, workspace.items).policy_state
     for name in names:
         make_policy(name, state, workspace.settings.explore, seed=workspace.settings.seed)
+
+
+@contextmanager
+def _workers_end_with_us() -> Iterator[None]:
+    """An interrupt ends the worker processes too: a pool would wait until each has replayed its policy."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        for worker in active_children():
+            worker.terminate()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
