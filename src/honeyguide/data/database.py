@@ -20,10 +20,15 @@ from honeyguide.errors import DamagedArtifact, InvalidInput
 def database(scratch: Path | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
     """An empty database in UTC that spills what does not fit in memory to `scratch`."""
     with tempfile.TemporaryDirectory(prefix=".duckdb-", dir=scratch) as spill, duckdb.connect() as db:
-        db.execute(f"SET temp_directory = {literal(spill)}")
-        db.execute("SET TimeZone = 'UTC'")
-        db.execute("SET enable_progress_bar = false")
-        yield db
+        try:
+            db.execute(f"SET temp_directory = {literal(spill)}")
+            db.execute("SET TimeZone = 'UTC'")
+            db.execute("SET enable_progress_bar = false")
+            yield db
+        except RuntimeError as error:
+            if str(error) == "Query interrupted":  # how DuckDB says that Ctrl-C was pressed during a query
+                raise KeyboardInterrupt from None
+            raise
 
 
 def literal(text: str) -> str:
