@@ -1,4 +1,4 @@
-"""A small shop with a clear structure: every user has two favourite kinds of item, one of which they find out late."""
+"""A small shop with a clear structure: every user has two favourite kinds of item, one of them found late."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ def write_files(folder: Path, *, users: int = USERS, weeks: int = WEEKS, seed: i
         writer.writerow(["item_id", "title", "category", "brand"])
         for kind, name in enumerate(KINDS):
             for number in range(PER_KIND):
-                writer.writerow([f"sku-{kind * PER_KIND + number}", f"{name} {number}", f"Shop > {name}", "Acme"])
+                writer.writerow(
+                    [f"sku-{kind * PER_KIND + number}", f"{name} {number}", f"Shop > {name}", "Acme"]
+                )
     events = folder / "events.csv"
     with events.open("w", newline="") as file:
         writer = csv.writer(file)
