@@ -39,7 +39,7 @@ def asked_for_every_slot(policy: Thompson, candidates: Candidates, rng: np.rando
 def plackett_luce(policy: Thompson, candidates: Candidates, rng: np.random.Generator) -> list[int]:
     """All slots are drawn from the first slot's pmf without replacement."""
     pmf = policy.probabilities(candidates, rng)
-    return rng.choice(len(pmf), size=K, replace=False, p=pmf).tolist()
+    return [int(row) for row in rng.choice(len(pmf), size=K, replace=False, p=pmf)]
 
 
 def world(seed: int) -> tuple[UserPosterior, Vectors, Floats, np.random.Generator]:

@@ -10,6 +10,7 @@ import pytest
 from honeyguide.checks import policy as laws
 from honeyguide.checks.policy import LawBroken, PolicyCheck
 from honeyguide.errors import InvalidInput
+from honeyguide.explore.decide import decide
 from honeyguide.explore.posterior import Prior, UserPosterior, check_rewards
 from honeyguide.explore.thompson import Thompson
 from honeyguide.types import Candidates, Decision, Floats, Plan, Policy, State
@@ -67,7 +68,7 @@ class SumsToMore(Base):
 
 class SinglePrecision(Base):
     def probabilities(self, candidates: Candidates, rng: Any, *, level: float | None = None) -> Floats:
-        return super().probabilities(candidates, rng, level=level).astype(np.float32)  # type: ignore[return-value]
+        return super().probabilities(candidates, rng, level=level).astype(np.float32)
 
 
 class HalfPrecisionState(Base):
@@ -209,7 +210,7 @@ def shows_twice(decision: Decision) -> Decision:
 def test_a_broken_sampler_is_caught(
     broken: Callable[[Decision], Decision], check: PolicyCheck, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sound = laws.decide
+    sound = decide
     monkeypatch.setattr(laws, "decide", lambda *a, **k: broken(sound(*a, **k)))
     with pytest.raises((LawBroken, InvalidInput)):
         check(lambda dim: Base(floor=0.3))
