@@ -7,16 +7,16 @@ import numpy as np
 from honeyguide.errors import InvalidInput
 from honeyguide.types import Floats
 
-_TIE = (
-    2.0**30
-)  # scores closer than 2^-30 tie: the last bits of a matrix product depend on where an item stands
+_TIE = 2.0**-30  # scores this close tie: the last bits of a matrix product depend on where an item stands
 
 
 def win_shares(scores: Floats) -> Floats:
-    """(n,): each item's share of first places over the rows of `scores` (draws, n); a tie is shared evenly."""
-    rounded = np.rint(scores * _TIE)
-    winners = rounded == rounded.max(axis=1, keepdims=True)
-    return np.asarray((winners / winners.sum(axis=1, keepdims=True)).mean(axis=0))
+    """(n,): each item's share of first places over the rows of `scores` (draws, n); ties are shared."""
+    winners = scores >= scores.max(axis=1, keepdims=True) - _TIE
+    shared = winners.sum(axis=1, keepdims=True)
+    if shared.max() == 1:
+        return np.asarray(winners.sum(axis=0) / len(scores))
+    return np.asarray((winners / shared).mean(axis=0))
 
 
 def with_floor(pmf: Floats, floor: float) -> Floats:

@@ -77,7 +77,9 @@ class CandidateSource:
         if not pull.any():
             pull = self._shelf_pull + 1e-9
         count = min(8, int((pull > 0).sum()))
-        leaves = rng.choice(len(pull), size=count, replace=False, p=pull / pull.sum())
+        # drawn without replacement, in proportion to the pull: the largest of log pull + Gumbel noise
+        with np.errstate(divide="ignore"):
+            leaves = np.argsort(-(np.log(pull) + rng.gumbel(size=len(pull))))[:count]
         return _interleave([self._shelves[leaf][: self.size] for leaf in leaves])
 
 
