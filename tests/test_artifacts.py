@@ -301,3 +301,15 @@ def test_numbers_that_json_does_not_know_are_refused(tmp_path: Path) -> None:
 def test_strings_survive_packing(strings: list[str]) -> None:
     """Any text at all: surrogates, NULs and the empty string."""
     assert unpack_strings(*pack_strings(strings)) == strings
+
+
+def test_what_was_made_from_the_same_is_found_and_anything_else_is_made_anew(tmp_path: Path) -> None:
+    assert artifacts.load_if_made_from(tmp_path, "a", "k") is None
+    artifacts.save(tmp_path, "a", {"x": np.arange(3)}, {"key": "k"})
+    found = artifacts.load_if_made_from(tmp_path, "a", "k")
+    assert found is not None
+    assert found.arrays["x"].tolist() == [0, 1, 2]
+    assert artifacts.load_if_made_from(tmp_path, "a", "other") is None
+    damaged = found.folder / artifacts.ARRAYS
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    assert artifacts.load_if_made_from(tmp_path, "a", "k") is None

@@ -85,6 +85,15 @@ def load(root: Path, name: str, version: str | None = None) -> Artifact:
     return Artifact(name, chosen, arrays, manifest["meta"], folder)
 
 
+def load_if_made_from(root: Path, name: str, key: str) -> Artifact | None:
+    """The current version where its metadata says it was made from `key`; None where it has to be made anew."""
+    try:
+        artifact = load(root, name)
+    except (NoArtifact, DamagedArtifact):
+        return None
+    return artifact if artifact.meta.get("key") == key else None
+
+
 def load_last_good(root: Path, name: str) -> tuple[Artifact, DamagedArtifact | None]:
     """The current version, or the previous one together with what is wrong with the current."""
     pointer = _read_pointer(root, name)

@@ -130,7 +130,7 @@ def taxonomy_stage(
     plan = settings.interests
     encoder = artifacts.current(workspace.models, ENCODER)
     key = _key(catalog.version, encoder, table.version, plan.top, plan.leaves, settings.seed)
-    if known := _known(workspace.models, TAXONOMY, key):
+    if known := artifacts.load_if_made_from(workspace.models, TAXONOMY, key):
         return Taxonomy.from_state(known.arrays, known.meta["taxonomy"])
     with stage("Discover interests and name them") as progress:
         weights = np.log1p(np.bincount(table.item[table.item >= 0], minlength=len(catalog)))
@@ -193,7 +193,7 @@ def posterior_stage(
     key = _key(
         facts, table.version, asdict(settings.labels), asdict(settings.explore), settings.seed, journal_offset
     )
-    if known := _known(workspace.models, POLICY, key):
+    if known := artifacts.load_if_made_from(workspace.models, POLICY, key):
         return f"{facts}.{known.version}", int(known.meta["pages"])
     model = ShopperModel(
         catalog, items, grade=settings.labels.grade, half_life_days=settings.interests.half_life_days
@@ -220,13 +220,6 @@ def posterior_stage(
     meta = {"key": key, "journal_offset": journal_offset, "pages": examples.pages, "features": model.dim}
     version = artifacts.save(workspace.models, POLICY, posterior.state(), meta)
     return f"{facts}.{version}", examples.pages
-
-
-def _known(models: Path, name: str, key: str) -> artifacts.Artifact | None:
-    if not artifacts.exists(models, name):
-        return None
-    artifact = artifacts.load(models, name)
-    return artifact if artifact.meta.get("key") == key else None
 
 
 def _key(*parts: object) -> str:

@@ -165,8 +165,7 @@ _CODE = 2  # raise when replay itself changes, so that old results are not shown
 
 
 def _known(workspace: Workspace, name: str, key: str) -> bool:
-    home = _home(workspace)
-    return artifacts.exists(home, name) and artifacts.load(home, name).meta["key"] == key
+    return artifacts.load_if_made_from(_home(workspace), name, key) is not None
 
 
 def _load_run(workspace: Workspace, name: str) -> PolicyRun:
