@@ -27,7 +27,7 @@ from honeyguide.shop.candidates import CandidateSource
 from honeyguide.shop.explain import Explainer
 from honeyguide.shop.models import Fitted
 from honeyguide.shop.policies import make_policy
-from honeyguide.types import Candidates, Decision, Event, Policy, Progress, silent
+from honeyguide.types import EVENT_KINDS, Candidates, Decision, Event, EventKind, Policy, Progress, silent
 
 _GROUP = 250  # visits between two writes of the journal that is kept
 
@@ -94,9 +94,10 @@ class Replay:
             policy, grade=settings.labels.grade, window=timedelta(days=settings.labels.window_days)
         )
         self.histories: dict[str, History] = {}
-        self._pending: list[
-            tuple[int, str, Event, Event]
-        ] = []  # (time, id, feedback, what the history learns)
+        # what will be revealed: (time, id, feedback, what the history learns)
+        self._pending: list[tuple[int, str, Event, Event]] = []
+        grade = settings.labels.grade
+        self._kind_worth: dict[float, EventKind] = {grade(kind): kind for kind in EVENT_KINDS}
 
     def run(self, progress: Progress = silent) -> PolicyRun:
         """Meet every visit in time order."""
@@ -155,7 +156,8 @@ class Replay:
                 continue
             reward += float(found.reward[part][index])
             discoveries += float(found.discovery[part][index])
-            self._schedule(decision, slot, item_id, int(found.time_us[part][index]))
+            kind = self._kind_worth[float(found.reward[part][index])]
+            self._schedule(decision, slot, kind, int(found.time_us[part][index]))
         scores = decision.plan.scores
         return (
             reward,
@@ -166,12 +168,13 @@ class Replay:
             float(decision.explored.sum()),
         )
 
-    def _schedule(self, decision: Decision, slot: int, item_id: str, time_us: int) -> None:
+    def _schedule(self, decision: Decision, slot: int, kind: EventKind, time_us: int) -> None:
+        item_id = decision.item_ids[slot]
         feedback = Event(
             event_id=f"{decision.decision_id}#{slot}",
             time=from_us(time_us),
             user_id=decision.user_id,
-            kind="purchase",
+            kind=kind,
             item_id=item_id,
             decision_id=decision.decision_id,
             position=slot,
