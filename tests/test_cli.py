@@ -413,11 +413,22 @@ def test_a_shop_fitted_on_everything_has_nothing_left_to_replay(run: Runner, sho
     assert "--until" in run.fails(3, "evaluate", shop)
 
 
+def interruptible(command: list[str]) -> subprocess.Popen[str]:
+    """The command, started so that SIGINT reaches it also where this test run itself was started to ignore it."""
+    return subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
 @pytest.mark.slow
 def test_an_interrupted_fit_goes_on(tmp_path: Path) -> None:
     shop = make_workspace(tmp_path).root
     command = [PROGRAM, "fit", str(shop), *AT]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = interruptible(command)
     while not (shop / "data" / "clean" / "KEY").exists():  # cleaned: it is at the language model now
         time.sleep(0.02)
         assert process.poll() is None
@@ -437,7 +448,7 @@ def test_an_interrupted_import_loses_nothing_and_goes_on(new: Path) -> None:
     many.write_bytes(_HEADER + b"".join(rows))
     stored = {path: path.read_bytes() for path in (new / "data").glob("*.parquet")}
     command = [PROGRAM, "import", str(new), str(many), *AT, "--json"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = interruptible(command)
     while not list((new / "data").glob(".import-*")):
         time.sleep(0.01)
         assert process.poll() is None
