@@ -345,7 +345,7 @@ def test_a_bad_row_goes_to_quarantine_and_the_good_ones_are_kept(
     path = new.parent / "events.csv"
     path.write_bytes(_HEADER + _GOOD + row)
     report = run("import", new, path, "--json", *AT).json
-    assert report["events"] == {"read": 2, "kept": 1, "quarantined": 1, "new": 1, "stored": 2}
+    assert report["tables"]["events"] == {"read": 2, "kept": 1, "quarantined": 1, "new": 1, "stored": 2}
     (problem,) = report["problems"]
     assert (problem["reason"], problem["file"], problem["row"]) == (reason, str(path), 2)
     (aside,) = map(json.loads, Path(report["quarantine"]).read_text().splitlines())

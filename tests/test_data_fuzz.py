@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from honeyguide.data import reading
 from honeyguide.data.database import database
 from honeyguide.data.ingest import ImportReport, import_files
-from honeyguide.data.sniff import read_header
 from honeyguide.errors import HoneyguideError
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -144,11 +143,15 @@ def test_a_scrubbed_csv_reads_like_one_that_needed_no_scrubbing(rows: list[tuple
         for name, content in (("clean", clean), ("dirty", dirty)):
             path = scratch / f"{name}.csv"
             path.write_bytes(content)
-            assert read_header(path).columns == ("a", "b", "c")
-            raw = reading.read_raw(db, path, name, scratch)
-            assert raw.rejects == (name == "dirty")
+            raw = reading.open_raw(db, path, path)
+            assert tuple(raw.columns) == ("a", "b", "c")
+            if name == "dirty":
+                raw = reading.scrubbed(raw, scratch)
+                assert [reject.row for reject in raw.rejects] == [len(rows) + 1]
             found.append(
-                db.execute(f"SELECT _row, nullif(a, ''), nullif(b, ''), nullif(c, '') FROM {name}").fetchall()
+                db.execute(
+                    f"SELECT nullif(a, ''), nullif(b, ''), nullif(c, '') FROM ({raw.relation('abc')})"
+                ).fetchall()
             )
     assert found[0] == found[1]
-    assert found[0] == [(i, *(v or None for v in row)) for i, row in enumerate(rows, start=1)]
+    assert found[0] == [tuple(v or None for v in row) for row in rows]

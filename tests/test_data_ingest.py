@@ -36,11 +36,12 @@ def stored(folder: Path, table: str = "events") -> list[tuple[Any, ...]]:
     path = folder / f"{table}.parquet"
     if not path.exists():
         return []
-    time = "time" if table == "events" else "created_at"
+    columns = {
+        "events": "event_id, epoch_us(time), user_id, kind, item_id, query, value, session_id, decision_id, position",
+        "items": "item_id, title, description, category, brand, price, currency, epoch_us(created_at)",
+    }[table]
     with database.database() as db:
-        return db.execute(
-            f"SELECT * REPLACE (epoch_us({time}) AS {time}) FROM {database.parquet(path)}"
-        ).fetchall()
+        return db.execute(f"SELECT {columns} FROM {database.parquet(path)}").fetchall()
 
 
 def bytes_of(folder: Path) -> dict[str, bytes]:
@@ -240,7 +241,7 @@ def test_json_lines_keep_their_good_lines(data: Path) -> None:
         b"\x00",
     ]
     deep = b'{"a": ' + b"[" * 50_000 + b"]" * 50_000 + b"}"
-    lines += [deep, b'{"a": "' + b"x" * 2_000_000 + b'"}', good.replace(b": 7", b": 8")]
+    lines += [deep, b'{"user_id": "' + b"x" * 2_000_000 + b'"}', good.replace(b": 7", b": 8")]
     report = import_files(data, [write(data.parent / "e.jsonl", b"\r\n".join(lines))], now=NOW)
     assert [(aside["row"], aside["reason"]) for aside in quarantined(report)] == [
         (2, "malformed_row"),
@@ -249,7 +250,7 @@ def test_json_lines_keep_their_good_lines(data: Path) -> None:
         (5, "malformed_row"),
         (6, "malformed_row"),
         (7, "malformed_row"),
-        (8, "missing_value"),
+        (8, "malformed_row"),
         (9, "field_too_long"),
     ]
     assert {event[2] for event in stored(data)} == {"7", "8"}
@@ -285,11 +286,9 @@ WHOLE_FILES: dict[str, tuple[str, bytes, str]] = {
     "blank json": ("e.jsonl", b"\xef\xbb\xbf\n", "is empty"),
     "utf-16": ("e.csv", "time,user_id\n".encode("utf-16"), "UTF-16"),
     "utf-16 without mark": ("e.csv", "time,user_id\n".encode("utf-16-le"), "NUL"),
-    "gzip": ("e.csv.gz", b"\x1f\x8b\x08\x00", "gzip"),
     "zip": ("e.xlsx", b"PK\x03\x04", "spreadsheet"),
     "no parquet": ("e.parquet", b"time,user_id\n", "not a Parquet file"),
     "cut parquet": ("e.parquet", b"PAR1" + b"\x15" * 64, "cannot be read"),
-    "json list": ("e.json", b'[{"time": 1}]', "JSON list"),
     "prose": ("e.txt", b"To whom it may concern\n", "no column"),
     "misspelt": ("e.csv", b"time,user_id,kind,itemid\n", "'item_id'.*'itemid'"),
     "no delimiter": ("e.csv", b"time~user_id~kind~item_id\n", "no column"),

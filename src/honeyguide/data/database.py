@@ -15,6 +15,9 @@ import duckdb
 
 from honeyguide.errors import DamagedArtifact, InvalidInput
 
+PARQUET_OPTIONS = "COMPRESSION zstd, COMPRESSION_LEVEL 1"
+"""Of 5 M events: 2.05 s and 174 MB; at zstd's usual level 3 2.7 s and 168 MB, with snappy 2.0 s and 288 MB."""
+
 
 @contextmanager
 def database(scratch: Path | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -24,6 +27,7 @@ def database(scratch: Path | None = None) -> Iterator[duckdb.DuckDBPyConnection]
             db.execute(f"SET temp_directory = {literal(spill)}")
             db.execute("SET TimeZone = 'UTC'")
             db.execute("SET enable_progress_bar = false")
+            db.execute(f"SET memory_limit = '{max(1024, 160 * (os.cpu_count() or 1))}MB'")
             yield db
         except RuntimeError as error:
             if str(error) == "Query interrupted":  # how DuckDB says that Ctrl-C was pressed during a query
@@ -73,7 +77,7 @@ def check_stored(db: duckdb.DuckDBPyConnection, path: Path) -> None:
 def write_parquet(db: duckdb.DuckDBPyConnection, query: str, path: Path) -> None:
     """Write what `query` gives to `path` and make it durable; `path` should be a temporary name."""
     target = literal(str(path.resolve()))
-    db.execute(f"COPY ({query}) TO {target} (FORMAT parquet, COMPRESSION zstd)")
+    db.execute(f"COPY ({query}) TO {target} (FORMAT parquet, {PARQUET_OPTIONS})")
     sync(path)
 
 

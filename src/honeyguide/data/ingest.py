@@ -13,17 +13,16 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 import duckdb
+import msgspec
 
-from honeyguide.data.columns import KEYS, STORED, Table
+from honeyguide.data.columns import KEYS, STORED, TABLES, Table
 from honeyguide.data.database import (
     check_stored,
     database,
-    first_line,
     identifier,
     literal,
     number,
@@ -32,24 +31,17 @@ from honeyguide.data.database import (
     sync,
     write_parquet,
 )
-from honeyguide.data.reading import ROW, RawFile, read_raw, unreadable
+from honeyguide.data.gather import Gathered, Input, gather
+from honeyguide.data.lines import pick_lines
+from honeyguide.data.reading import ROW
 from honeyguide.data.report import ImportReport, Problem, TableCount
-from honeyguide.data.sources.known import layout_of, sources_named
-from honeyguide.data.sources.layout import Layout
-from honeyguide.data.validate import Clock, judge
+from honeyguide.data.scrub import shown
+from honeyguide.data.sources.known import sources_named
+from honeyguide.data.validate import Clock
 from honeyguide.errors import InvalidInput, NotReady
 from honeyguide.types import Progress, check_utc, silent
 
 __all__ = ["ImportReport", "Problem", "TableCount", "import_files"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Input:
-    """One file of the import."""
-
-    number: int
-    raw: RawFile
-    layout: Layout
 
 
 def import_files(
@@ -73,21 +65,8 @@ def import_files(
     sources = sources_named(format)
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder), _scratch(folder) as scratch, database(scratch) as db:
-        _check_zone(db, timezone)
-        inputs: list[_Input] = []
-        for index, path in enumerate(files):
-            raw = read_raw(db, path, f"raw{index}", scratch)
-            inputs.append(_Input(index, raw, layout_of(path, raw.columns, sources)))
-            progress(index + 1, 2 * len(files) + 2)
-        _make_tables(db)
-        for done, entry in enumerate(inputs, start=len(files) + 1):
-            _judge(db, entry, clock)
-            progress(done, 2 * len(files) + 2)
-        _judge_together(db, folder)
-        progress(2 * len(files) + 1, 2 * len(files) + 2)
-        report = _store(db, folder, scratch, inputs, clock)
-        progress(2 * len(files) + 2, 2 * len(files) + 2)
-    return report
+        found = gather(db, files, sources, clock, scratch, stored=folder, progress=progress)
+        return _store(db, folder, scratch, found, clock)
 
 
 @contextmanager
@@ -113,144 +92,161 @@ def _scratch(folder: Path) -> Iterator[Path]:
         yield Path(scratch)
 
 
-def _check_zone(db: duckdb.DuckDBPyConnection, timezone: str | None) -> None:
-    if timezone is None:
-        return
-    try:
-        db.execute(f"SELECT epoch_us(timezone({literal(timezone)}, TIMESTAMP '2020-01-01'))").fetchone()
-    except duckdb.Error as error:
-        raise InvalidInput(
-            f"{timezone!r} is no time zone: write it like Europe/Berlin ({first_line(error)})"
-        ) from None
-
-
-def _make_tables(db: duckdb.DuckDBPyConnection) -> None:
-    for table, columns in STORED.items():
-        types = ", ".join(f"{identifier(column)} {kind}" for column, kind in columns.items())
-        db.execute(f"CREATE TABLE {table} (file INTEGER, {ROW} BIGINT, {types})")
-    db.execute(f"""
-        CREATE TABLE rejects
-        (file INTEGER, {ROW} BIGINT, of VARCHAR, reason VARCHAR, message VARCHAR, raw JSON)""")
-
-
-def _judge(db: duckdb.DuckDBPyConnection, entry: _Input, clock: Clock) -> None:
-    """Sort one file's rows into its table and the rejects."""
-    table, name = entry.layout.table, entry.raw.name
-    columns = ", ".join(identifier(column) for column in STORED[table])
-    try:
-        judge(db, entry.raw, entry.layout, clock)
-        db.execute(f"""
-            INSERT INTO {table} SELECT {entry.number}, {ROW}, {columns} FROM judged WHERE reason IS NULL""")
-        db.execute(f"""
-            INSERT INTO rejects
-            SELECT {entry.number}, {ROW}, '{table}', reason, message, NULL FROM judged WHERE reason IS NOT NULL""")
-    except duckdb.Error as error:
-        raise unreadable(entry.raw.path, error) from None
-    db.execute("DROP TABLE judged")
-    if entry.raw.rejects:
-        db.execute(f"""
-            INSERT INTO rejects
-            SELECT {entry.number}, {ROW}, '{table}', reason, message, to_json(raw) FROM {name}_rejects""")
-
-
-def _judge_together(db: duckdb.DuckDBPyConnection, folder: Path) -> None:
-    """What only shows when all files are read: ids that come twice, and events of items that nobody knows."""
-    _reject_repeated(db, "items")
-    known = "SELECT item_id FROM items"
-    stored = folder / "items.parquet"
-    if stored.exists():
-        check_stored(db, stored)
-        known += f" UNION ALL SELECT item_id FROM {parquet(stored)}"
-    said = "'item ''' || item_id || ''' is in no catalogue: import the item, then import this file again'"
-    _reject(db, "events", "unknown_item", said, f"item_id IS NOT NULL AND item_id NOT IN ({known})")
-    _reject_repeated(db, "events")
-
-
-def _reject_repeated(db: duckdb.DuckDBPyConnection, table: Table) -> None:
-    key = KEYS[table]
-    again = f"row_number() OVER (PARTITION BY {key} ORDER BY file, {ROW}) > 1"
-    later = f"rowid IN (SELECT rowid FROM (SELECT rowid, {again} AS again FROM {table}) WHERE again)"
-    said = f"'{key} ''' || {key} || ''' was there before in this import: the first one is kept'"
-    _reject(db, table, f"duplicate_{key}", said, later)
-
-
-def _reject(db: duckdb.DuckDBPyConnection, table: Table, reason: str, said: str, condition: str) -> None:
-    db.execute(f"CREATE TABLE bad AS SELECT rowid AS place, * FROM {table} WHERE {condition}")
-    db.execute(f"INSERT INTO rejects SELECT file, {ROW}, '{table}', '{reason}', {said}, NULL FROM bad")
-    db.execute(f"DELETE FROM {table} WHERE rowid IN (SELECT place FROM bad)")
-    db.execute("DROP TABLE bad")
-
-
 def _store(
-    db: duckdb.DuckDBPyConnection, folder: Path, scratch: Path, inputs: Sequence[_Input], clock: Clock
+    db: duckdb.DuckDBPyConnection, folder: Path, scratch: Path, found: Gathered, clock: Clock
 ) -> ImportReport:
     """Write what is kept and what is put aside, and say what was done."""
-    import_id = _import_id(folder, inputs, clock.now)
+    import_id = _import_id(folder, found.inputs, clock.now)
     moves: list[tuple[Path, Path]] = []
     quarantine = None
     if number(db, "SELECT count(*) FROM rejects"):
         quarantine = folder / "quarantine" / f"{import_id}.jsonl"
         quarantine.parent.mkdir(exist_ok=True)
-        _write_quarantine(db, scratch / "quarantine.jsonl", inputs)
+        _write_quarantine(db, scratch / "quarantine.jsonl", found.inputs)
         moves.append((scratch / "quarantine.jsonl", quarantine))
-    counts = {}
-    for table in ("items", "events"):
-        counts[table], merged = _merge(db, folder, scratch, table)
+    counts: dict[Table, TableCount] = {}
+    for table in TABLES:
+        counts[table], merged = _merge(db, folder, scratch, found, table)
         moves += [(merged, folder / f"{table}.parquet")] if merged else []
-    problems = _problems(db, inputs)
-    replace_files(moves)
-    return ImportReport(
+    report = ImportReport(
         import_id=import_id,
-        events=counts["events"],
-        items=counts["items"],
-        problems=problems,
+        tables=counts,
+        problems=problems(db, found.inputs),
         quarantine=str(quarantine) if quarantine else None,
-        notes=_notes(inputs, clock),
+        notes=notes(found, clock),
     )
+    replace_files(moves)
+    return report
 
 
 def _merge(
-    db: duckdb.DuckDBPyConnection, folder: Path, scratch: Path, table: Table
+    db: duckdb.DuckDBPyConnection, folder: Path, scratch: Path, found: Gathered, table: Table
 ) -> tuple[TableCount, Path | None]:
     """The stored rows and the kept ones together, in a temporary file; None where nothing changes."""
     final, merged, key = folder / f"{table}.parquet", scratch / f"{table}.parquet", KEYS[table]
-    kept = number(db, f"SELECT count(*) FROM {table}")
+    stored = _stored(db, final, table)
+    _make_derived(db, found, table, stored)
+    parts = [*found.of(table, derived=False)]
+    kept = number(db, "SELECT count(*) FROM derived")
+    kept += sum(number(db, f"SELECT count(*) FROM {part.name} WHERE ok") for part in parts)
     aside = number(db, f"SELECT count(*) FROM rejects WHERE of = '{table}'")
-    before = 0
-    columns = ", ".join(identifier(column) for column in STORED[table])
-    query = f"SELECT {columns} FROM {table}"
-    if final.exists():
-        check_stored(db, final)
-        before = number(db, f"SELECT count(*) FROM {parquet(final)}")
-        query += f""" UNION ALL SELECT {columns} FROM {parquet(final)}
-                      WHERE {key} NOT IN (SELECT {key} FROM {table})"""
+    before = number(db, f"SELECT count(*) FROM ({stored})") if stored else 0
     if not kept:
         return TableCount(aside, 0, aside, 0, before), None
-    order = '"time", event_id' if table == "events" else "item_id"
-    write_parquet(db, f"{query} ORDER BY {order}", merged)
-    stored = number(db, f"SELECT count(*) FROM {parquet(merged)}")
-    return TableCount(kept + aside, kept, aside, stored - before, stored), merged
+    fresh = " UNION ALL ".join(
+        [*(f"{_as_stored(table, part.columns)} FROM {part.name} WHERE ok" for part in parts)]
+        + (
+            [f"{_as_stored(table, tuple(STORED[table]))} FROM derived"]
+            if found.of(table, derived=True)
+            else []
+        )
+    )
+    ids = " UNION ALL ".join(
+        [*(f"SELECT {key} FROM {part.name} WHERE ok" for part in parts), f"SELECT {key} FROM derived"]
+    )
+    staying = f"{stored} WHERE {key} NOT IN ({ids})" if stored else ""
+    query = (
+        f"{staying} UNION ALL {fresh}"
+        if staying and number(db, f"SELECT count(*) FROM ({staying})")
+        else fresh
+    )
+    # events stay in the order in which they came: sorting millions would take longer than all the rest
+    write_parquet(db, query if table == "events" else f"SELECT * FROM ({query}) ORDER BY {key}", merged)
+    after = number(db, f"SELECT count(*) FROM {parquet(merged)}")
+    return TableCount(kept + aside, kept, aside, after - before, after), merged
 
 
-def _write_quarantine(db: duckdb.DuckDBPyConnection, path: Path, inputs: Sequence[_Input]) -> None:
+def _stored(db: duckdb.DuckDBPyConnection, path: Path, table: Table) -> str:
+    """SQL for what is stored of a table, "" where there is nothing; columns that came later are NULL."""
+    if not path.exists():
+        return ""
+    check_stored(db, path)
+    there = {row[0] for row in db.execute(f"DESCRIBE SELECT * FROM {parquet(path)}").fetchall()}
+    columns = ", ".join(
+        identifier(column) if column in there else f"NULL::{kind} AS {identifier(column)}"
+        for column, kind in STORED[table].items()
+    )
+    return f"SELECT {columns} FROM {parquet(path)}"
+
+
+def _make_derived(db: duckdb.DuckDBPyConnection, found: Gathered, table: Table, stored: str) -> None:
+    """The relation `derived`: what rows say by the way about ids that nothing else describes, one row each.
+
+    Of every column the last value that was given stands.
+    """
+    db.execute("DROP TABLE IF EXISTS derived")
+    key = KEYS[table]
+    parts = found.of(table, derived=True)
+    types = ", ".join(f"NULL::{_sifted_type(kind)} AS {identifier(c)}" for c, kind in STORED[table].items())
+    if not parts:
+        db.execute(f"CREATE TABLE derived AS SELECT {types} WHERE false")
+        return
+    rows = " UNION ALL BY NAME ".join(
+        [f"SELECT NULL::INTEGER AS file, NULL::BIGINT AS place, {types} WHERE false"]
+        + [
+            f"SELECT {part.input} AS file, rowid AS place, {', '.join(map(identifier, part.columns))} "
+            f"FROM {part.name} WHERE ok"
+            for part in parts
+        ]
+    )
+    described = [f"SELECT {key} FROM {part.name} WHERE ok" for part in found.of(table, derived=False)]
+    described += [f"SELECT {key} FROM ({stored})"] if stored else []
+    free = f"WHERE {key} NOT IN ({' UNION ALL '.join(described)})" if described else ""
+    last = ", ".join(
+        f"arg_max({identifier(c)}, (file, place)) AS {identifier(c)}" for c in STORED[table] if c != key
+    )
+    columns = f"{key}, {last}" if last else key
+    db.execute(f"CREATE TABLE derived AS SELECT {columns} FROM ({rows}) {free} GROUP BY {key}")
+
+
+def _sifted_type(kind: str) -> str:
+    return "BIGINT" if kind == "TIMESTAMPTZ" else kind
+
+
+def _as_stored(table: Table, there: tuple[str, ...]) -> str:
+    """SELECT with all columns of a table as they are stored, out of a relation that has some of them."""
+    columns = []
+    for column, kind in STORED[table].items():
+        name = identifier(column)
+        value = f"NULL::{kind}" if column not in there else name
+        columns.append(
+            f"make_timestamptz({name}) AS {name}"
+            if value == name and kind == "TIMESTAMPTZ"
+            else f"{value} AS {name}"
+        )
+    return f"SELECT {', '.join(columns)}"
+
+
+def _write_quarantine(db: duckdb.DuckDBPyConnection, path: Path, inputs: Sequence[Input]) -> None:
     """Every row that was put aside with what it said, by file and row."""
-    parts = []
     for entry in inputs:
-        file = literal(str(entry.raw.path))
-        parts.append(f"""
-            SELECT r.file AS place, r.{ROW}, {file} AS name, r.reason, r.message,
-                   coalesce(r.raw, o.raw) AS raw
-            FROM (SELECT * FROM rejects WHERE file = {entry.number}) r
-            LEFT JOIN (SELECT {ROW}, {entry.raw.raw} AS raw FROM {entry.raw.name}
-                       WHERE {ROW} IN (SELECT {ROW} FROM rejects WHERE file = {entry.number})) o USING ({ROW})""")
-    rows = " UNION ALL ".join(parts)
+        if entry.raw.kind == "jsonl":
+            _show_lines(db, entry, path.with_name(f"shown{entry.number}.jsonl"))
+    names = " ".join(f"WHEN {entry.number} THEN {literal(str(entry.raw.path))}" for entry in inputs)
     db.execute(f"""
-        COPY (SELECT name AS file, {ROW} AS "row", reason, message, raw FROM ({rows}) ORDER BY place, {ROW}, reason)
+        COPY (SELECT CASE file {names} END AS file, {ROW} AS "row", reason, message, raw
+              FROM (SELECT * FROM rejects ORDER BY file, {ROW}, reason, message))
         TO {literal(str(path.resolve()))} (FORMAT json)""")
     sync(path)
 
 
-def _problems(db: duckdb.DuckDBPyConnection, inputs: Sequence[_Input]) -> tuple[Problem, ...]:
+def _show_lines(db: duckdb.DuckDBPyConnection, entry: Input, scratch: Path) -> None:
+    """Give rejects of a JSON Lines file the line that they stand in."""
+    query = f"SELECT DISTINCT {ROW} FROM rejects WHERE file = {entry.number} AND raw IS NULL ORDER BY 1"
+    rows = [row for (row,) in db.execute(query).fetchall()]
+    if not rows:
+        return
+    with scratch.open("wb") as file:
+        for row, line in pick_lines(entry.raw.file, rows):
+            file.write(msgspec.json.encode({"row": row, "raw": shown(line)}) + b"\n")
+    db.execute(f"""
+        UPDATE rejects SET raw = to_json(lines.raw) FROM read_json({literal(str(scratch.resolve()))},
+            format = 'newline_delimited', columns = {{'row': 'BIGINT', 'raw': 'VARCHAR'}}) AS lines
+        WHERE rejects.file = {entry.number} AND rejects.raw IS NULL AND rejects.{ROW} = lines."row" """)
+
+
+def problems(db: duckdb.DuckDBPyConnection, inputs: Sequence[Input]) -> tuple[Problem, ...]:
+    """What is wrong with the rows that were put aside, the most frequent reason first."""
     found = db.execute(f"""
         SELECT reason, count(*) AS n, min_by({{'file': file, 'row': {ROW}, 'message': message}}, (file, {ROW}))
         FROM rejects GROUP BY reason ORDER BY n DESC, reason""").fetchall()
@@ -260,15 +256,21 @@ def _problems(db: duckdb.DuckDBPyConnection, inputs: Sequence[_Input]) -> tuple[
     )
 
 
-def _notes(inputs: Sequence[_Input], clock: Clock) -> tuple[str, ...]:
-    return tuple(
-        f"{entry.raw.path.name}: its times carry no zone; they are taken as {clock.timezone or entry.layout.zone}"
-        for entry in inputs
-        if entry.layout.zone
-    )
+def notes(found: Gathered, clock: Clock) -> tuple[str, ...]:
+    """What was assumed of the files, in words."""
+    said = []
+    for entry in found.inputs:
+        name, layout = entry.raw.path.name, entry.layout
+        if layout.zone:
+            said.append(f"{name}: its times carry no zone; they are taken as {clock.timezone or layout.zone}")
+        if layout.note:
+            said.append(f"{name}: {layout.note}")
+        if passed_over := found.passed_over.get(entry.number):
+            said.append(f"{name}: {passed_over:,} rows tell nothing of {layout.table} and were passed over")
+    return tuple(said)
 
 
-def _import_id(folder: Path, inputs: Sequence[_Input], now: datetime) -> str:
+def _import_id(folder: Path, inputs: Sequence[Input], now: datetime) -> str:
     """When it was and a hash of which files, so that two imports of one moment do not share a quarantine."""
     names = "\x00".join(str(entry.raw.path.resolve()) for entry in inputs)
     stem = f"{now:%Y%m%dT%H%M%SZ}-{hashlib.sha256(names.encode('utf-8', 'replace')).hexdigest()[:8]}"

@@ -1,46 +1,94 @@
-"""Any Parquet, CSV or JSON Lines file as one relation of VARCHAR columns with row numbers."""
+"""Any Parquet, CSV or JSON Lines file as one relation with columns in lower case, read as DuckDB streams it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import duckdb
-import msgspec
 
 from honeyguide.data.database import file_literal, first_line, identifier, literal
-from honeyguide.data.scrub import HOLE, SHOWN, Reject, scrub_csv, scrub_jsonl
-from honeyguide.data.sniff import MAX_LINE, RESERVED, Header, file_kind, read_header, unique_names
+from honeyguide.data.lines import sample_keys
+from honeyguide.data.scrub import Reject, scrub_csv, scrub_jsonl
+from honeyguide.data.sniff import MAX_LINE, FileKind, Header, file_kind, read_header, unique_names
 from honeyguide.errors import InvalidFile
 
 ROW = "_row"
 """The column with a row's number in its file: from 1, without the header and without blank lines."""
 
-_MAX_KEYS = 1000
-_LINES = (
-    "auto_detect = false, header = false, delim = '', quote = '', escape = '', "
-    f"max_line_size = {MAX_LINE + 10}, columns = {{'line': 'VARCHAR'}}"
+_KEPT_TYPES = ("VARCHAR", "BOOLEAN", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "DOUBLE", "BIGINT")
+_AS_TYPE = MappingProxyType(
+    {
+        **dict.fromkeys(("TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT", "UINTEGER"), "BIGINT"),
+        **dict.fromkeys(("DATE", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"), "TIMESTAMP"),
+        "FLOAT": "DOUBLE",
+    }
 )
 
 
 @dataclass(frozen=True, slots=True)
 class RawFile:
-    """A file as the relation `name`: ROW and `columns`, all VARCHAR; `raw` is SQL for a row as JSON."""
+    """A file that was opened but not read.
+
+    `path` is how the user named it and `file` what is read. `columns` gives the type of each column, in lower
+    case: VARCHAR, BOOLEAN, BIGINT, DOUBLE, TIMESTAMP or TIMESTAMP WITH TIME ZONE; nested values are JSON in VARCHAR.
+    """
 
     path: Path
-    name: str
-    columns: tuple[str, ...]
-    raw: str
-    rejects: int
-    """Rows that could not be read at all; they stand in the relation `{name}_rejects`."""
+    file: Path
+    kind: FileKind
+    columns: Mapping[str, str]
+    names: Mapping[str, str]
+    """How the file itself writes the name of each column."""
+    header: Header | None = None
+    rejects: tuple[Reject, ...] = field(default=(), repr=False)
+    """Rows that were found broken when the file was scrubbed, in order; `file` no longer holds them."""
+
+    def relation(self, columns: Iterable[str]) -> str:
+        """SQL that selects these columns of the file, those it lacks as NULL."""
+        wanted = list(dict.fromkeys(columns))
+        present = [column for column in wanted if column in self.columns]
+        parts = [self._column(column) for column in present]
+        parts += [f"NULL::VARCHAR AS {identifier(column)}" for column in wanted if column not in self.columns]
+        return f"SELECT {', '.join(parts)} FROM {self._reader(present)}"
+
+    def _column(self, column: str) -> str:
+        name = identifier(self.names[column])
+        if self.kind == "parquet":
+            found = self.columns[column]
+            return f"{_json_or_cast(name, found)} AS {identifier(column)}"
+        return f"{identifier(column)}"
+
+    def _reader(self, columns: list[str]) -> str:
+        if self.kind == "parquet":
+            return f"read_parquet({file_literal(self.file)})"
+        if self.kind == "jsonl":
+            # DuckDB reads no file without columns: one that no object has does as well
+            keys = [literal(self.names[column]) for column in columns] or ["'_none'"]
+            types = ", ".join(f"{key}: 'VARCHAR'" for key in keys)
+            names = ", ".join(identifier(column) for column in columns) or "_none"
+            options = (
+                "format = 'newline_delimited', records = true, ignore_errors = true, "
+                f"maximum_object_size = {MAX_LINE}, columns = {{{types}}}"
+            )
+            return f"(SELECT * FROM read_json({file_literal(self.file)}, {options})) AS lines({names})"
+        return _csv_reader(self)
 
 
-def read_raw(db: duckdb.DuckDBPyConnection, path: Path, name: str, scratch: Path) -> RawFile:
-    """Open `path` as the relation `name`; InvalidFile where it cannot be read as a whole."""
-    reader = {"parquet": _read_parquet, "csv": _read_csv, "jsonl": _read_jsonl}[file_kind(path)]
+def open_raw(db: duckdb.DuckDBPyConnection, path: Path, file: Path, *, quoted: bool = True) -> RawFile:
+    """Find out what `file` is and which columns it has; InvalidFile (naming `path`) where it cannot be used."""
+    kind = file_kind(file, path)
     try:
-        return reader(db, path, name, scratch)
+        if kind == "parquet":
+            return _open_parquet(db, path, file)
+        if kind == "csv":
+            header = replace(read_header(file, path), quoted=quoted)
+            types = dict.fromkeys(header.columns, "VARCHAR")
+            return RawFile(path, file, kind, types, {name: name for name in types}, header)
+        keys = sample_keys(file)
+        return RawFile(path, file, kind, dict.fromkeys(keys, "VARCHAR"), keys)
     except duckdb.Error as error:
         raise unreadable(path, error) from None
     except OSError as error:
@@ -52,125 +100,53 @@ def unreadable(path: Path, error: duckdb.Error) -> InvalidFile:
     return InvalidFile(path, f"cannot be read: {first_line(error)}", "Export it again")
 
 
-def _read_parquet(db: duckdb.DuckDBPyConnection, path: Path, name: str, scratch: Path) -> RawFile:
-    source = f"read_parquet({file_literal(path)}, file_row_number = true)"
-    found = [row[0] for row in db.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()]
-    found.remove("file_row_number")
-    columns = unique_names(path, found)
-    texts = [
-        f"{identifier(old)}::VARCHAR AS {identifier(new)}" for old, new in zip(found, columns, strict=True)
-    ]
-    fields = ", ".join([f"file_row_number + 1 AS {ROW}", *texts])
-    db.execute(f"CREATE VIEW {name} AS SELECT {fields} FROM {source}")
-    return RawFile(path, name, columns, _as_object(columns), 0)
+def scrubbed(raw: RawFile, scratch: Path) -> RawFile:
+    """The file without the rows that make DuckDB refuse it as a whole, which come out as its `rejects`."""
+    target = scratch / "scrubbed"
+    with target.open("wb") as good:
+        if raw.header is not None:
+            rejects = tuple(scrub_csv(raw.file, raw.header, good))
+            header = replace(raw.header, lines=0, delimiter=",", quoted=True)
+            return replace(raw, file=target, rejects=rejects, header=header)
+        rejects = tuple(scrub_jsonl(raw.file, good))
+    return replace(raw, file=target, rejects=rejects)
 
 
-def _read_csv(db: duckdb.DuckDBPyConnection, path: Path, name: str, scratch: Path) -> RawFile:
-    header = read_header(path)
-    rejects = 0
-    try:
-        if header.lines > 1:
-            raise duckdb.InvalidInputException("blank lines before the header")
-        _load_csv(db, path, name, header)
-    except duckdb.Error:
-        # one bad row makes DuckDB refuse the file: look at every line, and keep the good ones
-        scrubbed = scratch / f"{name}.jsonl"
-        with scrubbed.open("wb") as good:
-            rejects = _store_rejects(db, scrub_csv(path, header, good), name, scratch)
-        _load_scrubbed_csv(db, scrubbed, name, header)
-    return RawFile(path, name, header.columns, _as_object(header.columns), rejects)
+def _open_parquet(db: duckdb.DuckDBPyConnection, path: Path, file: Path) -> RawFile:
+    rows = db.execute(f"DESCRIBE SELECT * FROM read_parquet({file_literal(file)})").fetchall()
+    names = unique_names(path, [row[0] for row in rows])
+    types = {name: _AS_TYPE.get(row[1], row[1]) for name, row in zip(names, rows, strict=True)}
+    spelled = {name: row[0] for name, row in zip(names, rows, strict=True)}
+    kept = {name: _plain_type(found) for name, found in types.items()}
+    return RawFile(path, file, "parquet", MappingProxyType(kept), MappingProxyType(spelled))
 
 
-def _load_csv(db: duckdb.DuckDBPyConnection, path: Path, name: str, header: Header) -> None:
+def _plain_type(found: str) -> str:
+    if found in _KEPT_TYPES:
+        return found
+    if found.startswith("DECIMAL") or found in ("HUGEINT", "UBIGINT"):
+        return "NUMBER"
+    return "JSON" if _is_nested(found) else "OTHER"
+
+
+def _is_nested(found: str) -> bool:
+    return found.endswith("]") or found.startswith(("STRUCT", "MAP", "UNION"))
+
+
+def _json_or_cast(name: str, found: str) -> str:
+    if found == "JSON":
+        return f"to_json({name})::VARCHAR"
+    return f"{name}::{'VARCHAR' if found in ('OTHER', 'NUMBER') else found}"
+
+
+def _csv_reader(raw: RawFile) -> str:
+    header = raw.header
+    assert header is not None
     types = ", ".join(f"{literal(column)}: 'VARCHAR'" for column in header.columns)
+    quote = "'\"'" if header.quoted else "''"
     options = (
-        "auto_detect = false, header = true, quote = '\"', escape = '\"', strict_mode = true, "
-        f"delim = {literal(header.delimiter)}, max_line_size = {MAX_LINE}, columns = {{{types}}}"
+        f"auto_detect = false, header = {header.lines > 0}, quote = {quote}, escape = {quote}, strict_mode = true, "
+        f"delim = {literal(header.delimiter)}, max_line_size = {7 * MAX_LINE if raw.rejects else MAX_LINE}, "
+        f"columns = {{{types}}}"
     )
-    db.execute(f"CREATE TABLE {name}_rows AS SELECT * FROM read_csv({file_literal(path)}, {options})")
-    db.execute(f"CREATE VIEW {name} AS SELECT rowid + 1 AS {ROW}, * FROM {name}_rows")
-
-
-def _load_scrubbed_csv(db: duckdb.DuckDBPyConnection, path: Path, name: str, header: Header) -> None:
-    # a row of MAX_LINE bytes may grow sixfold when its control characters are escaped
-    options = _LINES.replace(str(MAX_LINE + 10), str(7 * MAX_LINE))
-    fields = [
-        f"json_extract_string(line, '/{position}') AS {identifier(column)}"
-        for position, column in enumerate(header.columns, start=1)
-    ]
-    texts = ", ".join([f"json_extract_string(line, '/0')::BIGINT AS {ROW}", *fields])
-    db.execute(f"CREATE TABLE {name} AS SELECT {texts} FROM read_csv({file_literal(path)}, {options})")
-
-
-def _read_jsonl(db: duckdb.DuckDBPyConnection, path: Path, name: str, scratch: Path) -> RawFile:
-    rejects = 0
-    try:
-        _load_lines(db, path, name)
-    except duckdb.Error:
-        scrubbed = scratch / f"{name}.jsonl"
-        with scrubbed.open("wb") as good:
-            rejects = _store_rejects(db, scrub_jsonl(path, good), name, scratch)
-        _load_lines(db, scrubbed, name)
-    rejects += _reject_broken(db, name)
-    keys = db.execute(f"""
-        SELECT key FROM (SELECT unnest(json_keys(line)) AS key FROM {name}_lines)
-        GROUP BY key ORDER BY count(*) DESC, key LIMIT {_MAX_KEYS}""").fetchall()
-    by_name = {" ".join(key.split()).lower(): key for (key,) in reversed(keys) if "\x00" not in key}
-    for reserved in RESERVED:
-        by_name.pop(reserved, None)
-    pointers = {
-        column: literal("/" + key.replace("~", "~0").replace("/", "~1")) for column, key in by_name.items()
-    }
-    texts = [f"json_extract_string(line, {at}) AS {identifier(column)}" for column, at in pointers.items()]
-    db.execute(f"CREATE VIEW {name} AS SELECT {', '.join([ROW, *texts, 'line AS _line'])} FROM {name}_lines")
-    return RawFile(path, name, tuple(by_name), f"to_json(left(_line, {SHOWN}))", rejects)
-
-
-def _load_lines(db: duckdb.DuckDBPyConnection, path: Path, name: str) -> None:
-    db.execute(
-        f"CREATE OR REPLACE TABLE {name}_all AS SELECT * FROM read_csv({file_literal(path)}, {_LINES})"
-    )
-    db.execute(f"""
-        CREATE TABLE {name}_lines AS SELECT row_number() OVER (ORDER BY rowid) AS {ROW}, line
-        FROM {name}_all WHERE trim(line, ' \t\r') <> ''""")
-    db.execute(f"DROP TABLE {name}_all")
-
-
-def _reject_broken(db: duckdb.DuckDBPyConnection, name: str) -> int:
-    """Move the lines that hold no JSON object to the rejects; how many."""
-    is_object = "CASE WHEN json_valid(line) THEN json_type(line) = 'OBJECT' ELSE false END"
-    _make_rejects(db, name)
-    db.execute(f"""
-        INSERT INTO {name}_rejects SELECT {ROW}, 'malformed_row', 'the line is no JSON object', left(line, {SHOWN})
-        FROM {name}_lines WHERE NOT {is_object} AND line <> {literal(HOLE.decode())}""")
-    broken = db.execute(f"""
-        SELECT count(*) FROM {name}_lines WHERE NOT {is_object} AND line <> {literal(HOLE.decode())}""").fetchone()
-    db.execute(f"DELETE FROM {name}_lines WHERE NOT {is_object}")
-    return int(broken[0]) if broken else 0
-
-
-def _make_rejects(db: duckdb.DuckDBPyConnection, name: str) -> None:
-    db.execute(f"""
-        CREATE TABLE IF NOT EXISTS {name}_rejects
-        ({ROW} BIGINT, reason VARCHAR, message VARCHAR, raw VARCHAR)""")
-
-
-def _store_rejects(db: duckdb.DuckDBPyConnection, rejects: Iterable[Reject], name: str, scratch: Path) -> int:
-    """Put what a scrubber yields into the relation `{name}_rejects`; how many."""
-    path = scratch / f"{name}-rejects.jsonl"
-    count = 0
-    with path.open("wb") as file:
-        for reject in rejects:
-            count += 1
-            file.write(msgspec.json.encode([reject.row, reject.reason, reject.message, reject.raw]) + b"\n")
-    _make_rejects(db, name)
-    fields = ", ".join(f"json_extract_string(line, '/{position}')" for position in range(1, 4))
-    db.execute(f"""
-        INSERT INTO {name}_rejects SELECT json_extract_string(line, '/0')::BIGINT, {fields}
-        FROM read_csv({file_literal(path)}, {_LINES})""")
-    return count
-
-
-def _as_object(columns: tuple[str, ...]) -> str:
-    fields = ", ".join(f"{literal(column)}: left({identifier(column)}, {SHOWN})" for column in columns)
-    return f"to_json({{{fields}}})"
+    return f"read_csv({file_literal(raw.file)}, {options})"

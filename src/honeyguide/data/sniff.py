@@ -14,20 +14,19 @@ FileKind = Literal["parquet", "csv", "jsonl"]
 MAX_LINE = 1_000_000
 """A line of more bytes than this is not read: one of its fields is too long."""
 
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
 RESERVED = ("_row", "_line", "rowid")  # what DuckDB and the reader call columns of their own
 _HEAD = 4096
 _SIGNATURES = (
     (b"\xff\xfe", "is UTF-16 text", "Save it as UTF-8"),
     (b"\xfe\xff", "is UTF-16 text", "Save it as UTF-8"),
-    (b"\x1f\x8b", "is compressed with gzip", "Unpack it first"),
     (b"PK\x03\x04", "is a zip archive or a spreadsheet", "Unpack it, or export the sheet as CSV"),
 )
 
 
-def file_kind(path: Path) -> FileKind:
-    """Parquet, CSV or JSON Lines; InvalidFile where the file is none of them or cannot be opened."""
-    head = _read_head(path)
+def file_kind(file: Path, path: Path) -> FileKind:
+    """Parquet, CSV or JSON Lines; InvalidFile (naming `path`) where the file is none of them or cannot be opened."""
+    head = read_head(file, path)
     if head.startswith(b"PAR1"):
         return "parquet"
     if path.suffix.lower() == ".parquet":
@@ -35,13 +34,11 @@ def file_kind(path: Path) -> FileKind:
     for signature, problem, remedy in _SIGNATURES:
         if head.startswith(signature):
             raise InvalidFile(path, problem, remedy)
-    body = head.removeprefix(_BOM).lstrip()
+    body = head.removeprefix(BOM).lstrip()
     if not body and len(head) < _HEAD:
         raise InvalidFile(path, "is empty", "Export it again, or leave it out")
     if b"\x00" in head.split(b"\n", 1)[0]:
         raise InvalidFile(path, "is no text in UTF-8: its first line holds NUL bytes", "Save it as UTF-8")
-    if body.startswith(b"["):
-        raise InvalidFile(path, "is one JSON list", "Write one JSON object a line (JSON Lines)")
     return "jsonl" if body.startswith(b"{") else "csv"
 
 
@@ -53,17 +50,19 @@ class Header:
     delimiter: str
     lines: int
     """How many lines the rows come after: more than one where blank lines stand before the header."""
+    quoted: bool = True
+    """Whether quotes have a meaning."""
 
 
-def read_header(path: Path) -> Header:
-    """The header of a CSV file; InvalidFile where there is none that can be used."""
+def read_header(file: Path, path: Path) -> Header:
+    """The header of a CSV file; InvalidFile (naming `path`) where there is none that can be used."""
     lines = 0
-    with path.open("rb") as file:
-        while raw := file.readline(MAX_LINE):
+    with file.open("rb") as opened:
+        while raw := opened.readline(MAX_LINE):
             lines += 1
-            if raw.strip().strip(_BOM):
+            if raw.strip().strip(BOM):
                 break
-    text = _decode_header(path, raw.removeprefix(_BOM).rstrip(b"\r\n"))
+    text = _decode_header(path, raw.removeprefix(BOM).rstrip(b"\r\n"))
     splits = {delimiter: _split(path, text, delimiter) for delimiter in ",;\t|"}
     delimiter = max(splits, key=lambda d: len(splits[d]))
     return Header(unique_names(path, splits[delimiter]), delimiter, lines)
@@ -82,14 +81,15 @@ def unique_names(path: Path, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(plain)
 
 
-def _read_head(path: Path) -> bytes:
+def read_head(file: Path, path: Path) -> bytes:
+    """The first bytes of a file; InvalidFile (naming `path`) where it cannot be opened."""
     try:
-        if path.is_dir():
+        if file.is_dir():
             raise InvalidFile(path, "is a folder", "Name the files in it")
-        if path.exists() and not path.is_file():
+        if file.exists() and not file.is_file():
             raise InvalidFile(path, "is no ordinary file", "Copy what it gives into a file first")
-        with path.open("rb") as file:
-            return file.read(_HEAD)
+        with file.open("rb") as opened:
+            return opened.read(_HEAD)
     except FileNotFoundError:
         raise InvalidFile(path, "there is no such file", "Check the path") from None
     except (OSError, ValueError) as error:

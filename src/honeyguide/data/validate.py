@@ -1,7 +1,7 @@
-"""Judges every row of a file by SQL: its typed columns, or the first reason why it cannot be kept.
+"""Judges rows of text by SQL: their typed values, or the first reason why they cannot be kept.
 
-Texts become values in three steps, each over the one before: texts (canonical VARCHAR columns), parsed (numbers
-and moments), judged (the number of the first rule that a row breaks, NULL for a good row).
+Texts become values in steps, each over the one before: moments (the time taken apart), parsed (numbers and epoch
+microseconds), judged (the number of the first rule that a row breaks, NULL for a good row).
 """
 
 from __future__ import annotations
@@ -12,19 +12,35 @@ from datetime import datetime, timedelta
 
 import duckdb
 
-from honeyguide.data.columns import IDS, STORED, Table
+from honeyguide.data.columns import IDS, STORED, TOUCH_KINDS, Table
 from honeyguide.data.database import identifier, literal
-from honeyguide.data.reading import ROW, RawFile
-from honeyguide.data.sources.layout import Layout
 from honeyguide.data.table import to_us
 from honeyguide.types import EVENT_KINDS
 
 MAX_ID_CHARS = 256
 MAX_TEXT_BYTES = 100_000
-_FIRST_US = 631_152_000_000_000  # 1990-01-01: no shop's log is older, but a wrong unit looks older
-_MAX_FLOAT32 = 3.4e38
+MAX_FLOAT32 = 3.4e38
+FIRST_US = 631_152_000_000_000  # 1990-01-01: no shop's log is older, but a wrong unit looks older
 _CLOCK = r"(\d{1,2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?)"
 _MOMENT = rf"^(\d{{4}}-\d{{1,2}}-\d{{1,2}})(?:[T ]{_CLOCK}\s*(Z|z|UTC|GMT|[+-]\d{{2}}(?::?\d{{2}})?)?)?$"
+
+TRUE, FALSE = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
+REQUIRED = {
+    "items": ("item_id",),
+    "users": ("user_id",),
+    "identities": ("anonymous_id", "user_id"),
+    "events": ("user_id", "kind", "time"),
+    "touches": ("user_id", "campaign_id", "kind"),
+    "messages": ("text",),
+}
+"""What a row of each table cannot do without."""
+KINDS: dict[Table, tuple[str, ...]] = {"events": EVENT_KINDS, "touches": TOUCH_KINDS}
+RANGES = {
+    "price": ("amount", "between 0 and 3.4e38", f"BETWEEN 0 AND {MAX_FLOAT32}"),
+    "propensity": ("probability", "above 0 and at most 1", "BETWEEN 1e-300 AND 1"),
+    "position": ("place", "a whole number from 0", "BETWEEN 0 AND 2147483647"),
+}
+"""Of some numbers: what they are, the range in words and in SQL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,80 +57,6 @@ class Clock:
         return to_us(self.now + timedelta(days=1))
 
 
-def judge(db: duckdb.DuckDBPyConnection, raw: RawFile, layout: Layout, clock: Clock) -> None:
-    """Make the relation `judged`: ROW, reason, message, and the canonical columns with their stored types."""
-    time = "time" if layout.table == "events" else "created_at"
-    columns = [column for column in STORED[layout.table] if column != time]
-    values = ", ".join(_typed(column) for column in columns)
-    rules = _rules(layout.table, time, clock)
-    broken = " ".join(f"WHEN {rule.broken} THEN {index}" for index, rule in enumerate(rules))
-    reasons = " ".join(f"WHEN {index} THEN {literal(rule.reason)}" for index, rule in enumerate(rules))
-    messages = " ".join(f"WHEN {index} THEN {rule.message}" for index, rule in enumerate(rules))
-    # stored between the steps: DuckDB would otherwise compute a step anew wherever a later one mentions it
-    db.execute(f"CREATE TABLE texts AS {_texts(raw, layout)}")
-    db.execute(f"CREATE TABLE moments AS {_moments(time)}")
-    db.execute(f"CREATE TABLE parsed AS {_parsed(layout, clock)}")
-    db.execute(f"""
-        CREATE TABLE judged AS
-        SELECT {ROW}, CASE rule {reasons} END AS reason, CASE rule {messages} END AS message,
-               {values}, make_timestamptz(utc_us) AS {identifier(time)}
-        FROM (SELECT *, CASE {broken} END AS rule FROM parsed)""")
-    for step in ("texts", "moments", "parsed"):
-        db.execute(f"DROP TABLE {step}")
-
-
-def _texts(raw: RawFile, layout: Layout) -> str:
-    """The canonical columns as trimmed text, "" read as NULL."""
-    missing = [column for column in layout.optional if column not in raw.columns]
-    nulls = "".join(f", NULL::VARCHAR AS {identifier(column)}" for column in missing)
-    columns = [
-        f"nullif(trim({layout.columns.get(column, 'NULL::VARCHAR')}), '') AS {identifier(column)}"
-        for column in STORED[layout.table]
-    ]
-    return f"SELECT {', '.join([ROW, *columns])} FROM (SELECT *{nulls} FROM {raw.name})"
-
-
-def _moments(time: str) -> str:
-    """The texts with the time taken apart: `counted` since 1970, or a `moment` of day, clock and zone."""
-    name = identifier(time)
-    return f"""
-        SELECT *,
-               CASE WHEN regexp_full_match({name}, '-?\\d{{1,18}}(\\.\\d*)?') THEN TRY_CAST({name} AS DOUBLE) END
-                   AS counted,
-               regexp_extract(left({name}, 64), {literal(_MOMENT)}, ['day', 'clock', 'zone']) AS moment
-        FROM texts"""
-
-
-def _parsed(layout: Layout, clock: Clock) -> str:
-    """The texts with `amount` and `place` as DOUBLE, `utc_us` as epoch microseconds, and the time's `offset_min`."""
-    amount = "value" if layout.table == "events" else "price"
-    place = "position" if layout.table == "events" else "NULL::VARCHAR"
-    zone = clock.timezone or layout.zone
-    local_us = "epoch_us(local)" if zone == "UTC" else f"epoch_us(timezone({literal(zone or 'UTC')}, local))"
-    return f"""
-        SELECT *, coalesce(counted_us,
-            CASE WHEN moment.zone <> '' THEN epoch_us(local) - 60000000 * offset_min::BIGINT
-                 ELSE {local_us if zone else "NULL::BIGINT"} END) AS utc_us
-        FROM (SELECT *, TRY_CAST({amount} AS DOUBLE) AS amount, TRY_CAST({place} AS DOUBLE) AS place,
-                     {_COUNTED_US} AS counted_us, {_OFFSET_MIN} AS offset_min,
-                     TRY_CAST(CASE WHEN moment.day <> '' THEN trim(moment.day || ' ' || moment.clock) END
-                              AS TIMESTAMP) AS local
-              FROM moments)"""
-
-
-# a bare number counts from 1970: its size tells seconds, milliseconds and microseconds apart
-_COUNTED_US = """
-    CASE WHEN abs(counted) < 1e11 THEN (counted * 1e6)::BIGINT
-         WHEN abs(counted) < 1e14 THEN (counted * 1e3)::BIGINT
-         WHEN abs(counted) < 1e17 THEN counted::BIGINT END"""
-_OFFSET_MIN = """
-    CASE WHEN moment.zone IN ('Z', 'z', 'UTC', 'GMT') THEN 0
-         WHEN moment.zone <> '' THEN
-             (CASE WHEN moment.zone[1] = '-' THEN -1 ELSE 1 END)
-             * (60 * moment.zone[2:3]::INTEGER
-                + coalesce(TRY_CAST(right(replace(moment.zone, ':', ''), -3) AS INTEGER), 0)) END"""
-
-
 @dataclass(frozen=True, slots=True)
 class Rule:
     """A reason code, the SQL condition of a bad row, and the SQL of the message."""
@@ -124,29 +66,167 @@ class Rule:
     message: str
 
 
-def _rules(table: Table, time: str, clock: Clock) -> list[Rule]:
+def columns_of(table: Table, *kinds: str) -> list[str]:
+    """The columns of a table that are stored with one of these types."""
+    return [column for column, kind in STORED[table].items() if kind in kinds]
+
+
+def time_of(table: Table) -> str | None:
+    """The one column of a table that holds a time."""
+    return next(iter(columns_of(table, "TIMESTAMPTZ")), None)
+
+
+def judge(
+    db: duckdb.DuckDBPyConnection, table: Table, texts: str, clock: Clock, *, zone: str | None, known: str
+) -> None:
+    """Make the relation `judged`: place, reason, message, and the canonical columns as they are stored.
+
+    `texts` is a relation with `place` and every canonical column as VARCHAR, `zone` the zone of times without one,
+    and `known` SQL that is true of an item_id that is in the catalogue.
+    """
+    rules = _rules(table, clock, zone, known)
+    broken = " ".join(f"WHEN {rule.broken} THEN {index}" for index, rule in enumerate(rules))
+    reasons = " ".join(f"WHEN {index} THEN {literal(rule.reason)}" for index, rule in enumerate(rules))
+    messages = " ".join(f"WHEN {index} THEN {rule.message}" for index, rule in enumerate(rules))
+    values = ", ".join(f"{_stored(table, column)} AS {identifier(column)}" for column in STORED[table])
+    # stored between the steps: DuckDB would otherwise compute a step anew wherever a later one mentions it
+    db.execute(f"CREATE TABLE trimmed AS {_trimmed(table, texts)}")
+    db.execute(f"CREATE TABLE moments AS {_moments(table)}")
+    db.execute(f"CREATE TABLE parsed AS {_parsed(table, clock, zone)}")
+    db.execute(f"""
+        CREATE TABLE judged AS
+        SELECT place, CASE rule {reasons} END AS reason, CASE rule {messages} END AS message, {values}
+        FROM (SELECT *, CASE {broken} END AS rule FROM parsed)""")
+    for step in ("trimmed", "moments", "parsed"):
+        db.execute(f"DROP TABLE {step}")
+
+
+def canonical(table: Table, column: str, value: str, anonymous: str = "anonymous_id") -> str:
+    """SQL for a good value of a column as it is stored; the same on whichever way it was found good."""
+    if column == "category":
+        return rf"regexp_replace({value}, '\s*>\s*', ' > ', 'g')"
+    if column == "currency":
+        return f"upper({value})"
+    if column == "user_id" and table == "events":
+        return f"coalesce({value}, {anonymous})"
+    return value
+
+
+CONTENT_IDS: tuple[Table, ...] = ("events", "touches", "messages")
+"""Tables whose rows may come without an id."""
+
+
+def content_id(table: Table, columns: dict[str, str]) -> str:
+    """SQL for the id of a row without one: what it says, so that importing it again does not count it twice."""
+    parts = ", ".join(
+        f"coalesce({columns[column]}::VARCHAR, '')" if column in columns else "''" for column in _SAYS[table]
+    )
+    return f"'h' || md5(concat_ws(chr(31), {parts}))"
+
+
+_SAYS: dict[str, tuple[str, ...]] = {
+    "events": (
+        "time", "user_id", "kind", "item_id", "query", "value", "session_id", "decision_id", "position", "quantity",
+        "text",
+    ),
+    "touches": ("time", "user_id", "campaign_id", "kind", "item_id", "value"),
+    "messages": ("time", "user_id", "text", "intent"),
+}  # fmt: skip
+
+
+def _trimmed(table: Table, texts: str) -> str:
+    columns = [f"nullif(trim({identifier(c)}), '') AS {identifier(c)}" for c in STORED[table]]
+    return f"SELECT place, {', '.join(columns)} FROM ({texts})"
+
+
+def _moments(table: Table) -> str:
+    """The texts with the time taken apart: `counted` since 1970, or a `moment` of day, clock and zone."""
+    time = time_of(table)
+    if time is None:
+        return "SELECT * FROM trimmed"
+    name = identifier(time)
+    return f"""
+        SELECT *,
+               CASE WHEN regexp_full_match({name}, '-?\\d{{1,18}}(\\.\\d*)?') THEN TRY_CAST({name} AS DOUBLE) END
+                   AS counted,
+               regexp_extract(left({name}, 64), {literal(_MOMENT)}, ['day', 'clock', 'zone']) AS moment
+        FROM trimmed"""
+
+
+def _parsed(table: Table, clock: Clock, zone: str | None) -> str:
+    """The texts with numbers as DOUBLE, flags as BOOLEAN, `utc_us` as epoch microseconds, and `offset_min`."""
+    extra = [
+        f"TRY_CAST({identifier(c)} AS DOUBLE) AS number_{c}" for c in columns_of(table, "DOUBLE", "INTEGER")
+    ]
+    extra += [f"{flag(identifier(c))} AS flag_{c}" for c in columns_of(table, "BOOLEAN")]
+    if time_of(table) is None:
+        return f"SELECT {', '.join(['*', *extra])} FROM moments"
+    extra += [
+        f"{counted_us('counted')} AS counted_us",
+        f"{_OFFSET_MIN} AS offset_min",
+        """TRY_CAST(CASE WHEN moment.day <> '' THEN trim(moment.day || ' ' || moment.clock) END AS TIMESTAMP)
+           AS local""",
+    ]
+    zone = clock.timezone or zone
+    local_us = "epoch_us(local)" if zone == "UTC" else f"epoch_us(timezone({literal(zone or 'UTC')}, local))"
+    return f"""
+        SELECT *, coalesce(counted_us,
+            CASE WHEN moment.zone <> '' THEN epoch_us(local) - 60000000 * offset_min::BIGINT
+                 ELSE {local_us if zone else "NULL::BIGINT"} END) AS utc_us
+        FROM (SELECT {", ".join(["*", *extra])} FROM moments)"""
+
+
+def flag(text: str) -> str:
+    """SQL for a text as BOOLEAN, NULL where it is none."""
+    options = [
+        f"WHEN lower({text}) IN {names} THEN {value}" for names, value in ((TRUE, "true"), (FALSE, "false"))
+    ]
+    return f"CASE {' '.join(options)} END"
+
+
+def counted_us(number: str) -> str:
+    """SQL for a bare number as epoch microseconds: its size tells seconds, milliseconds and microseconds apart."""
+    return f"""
+    CASE WHEN abs({number}) < 1e11 THEN ({number} * 1e6)::BIGINT
+         WHEN abs({number}) < 1e14 THEN ({number} * 1e3)::BIGINT
+         WHEN abs({number}) < 1e17 THEN {number}::BIGINT END"""
+
+
+_OFFSET_MIN = """
+    CASE WHEN moment.zone IN ('Z', 'z', 'UTC', 'GMT') THEN 0
+         WHEN moment.zone <> '' THEN
+             (CASE WHEN moment.zone[1] = '-' THEN -1 ELSE 1 END)
+             * (60 * moment.zone[2:3]::INTEGER
+                + coalesce(TRY_CAST(right(replace(moment.zone, ':', ''), -3) AS INTEGER), 0)) END"""
+
+
+def _stored(table: Table, column: str) -> str:
+    """SQL over `parsed` for a canonical column with its stored type."""
+    kind = STORED[table][column]
+    name = identifier(column)
+    if kind == "TIMESTAMPTZ":
+        return "utc_us"
+    if kind in ("DOUBLE", "INTEGER"):
+        return f"TRY_CAST(number_{column} AS {kind})"
+    if kind == "BOOLEAN":
+        return f"flag_{column}"
+    return canonical(table, column, f"lower({name})" if column == "kind" else name)
+
+
+def _rules(table: Table, clock: Clock, zone: str | None, known: str) -> list[Rule]:
     """All rules for the rows of a table; the first that a row breaks is what is said of it."""
-    own = _EVENT_RULES if table == "events" else _ITEM_RULES
-    return [*_text_rules(table), *own, *_time_rules(time, clock), *_number_rules(table)]
+    rules = [*_text_rules(table), *_presence_rules(table)]
+    if time := time_of(table):
+        rules += _time_rules(time, clock)
+    rules += _value_rules(table)
+    if table == "events":
+        rules.append(Rule("unknown_item", f"item_id IS NOT NULL AND NOT ({known})", unknown_item_message()))
+    return rules
 
 
-_KINDS = ", ".join(literal(kind) for kind in EVENT_KINDS)
-_EVENT_RULES: tuple[Rule, ...] = (
-    Rule("missing_value", "user_id IS NULL", "'user_id is empty: every event needs a user'"),
-    Rule("missing_value", "kind IS NULL", "'kind is empty: every event needs a kind'"),
-    Rule(
-        "unknown_kind",
-        f"lower(kind) NOT IN ({_KINDS})",
-        f"'kind must be one of {', '.join(EVENT_KINDS)}; got ''' || left(kind, 64) || ''''",
-    ),
-    Rule(
-        "missing_value",
-        "item_id IS NULL AND lower(kind) <> 'search'",
-        "'item_id is empty: every event but a search needs an item'",
-    ),
-    Rule("missing_value", '"time" IS NULL', "'time is empty: every event needs a time'"),
-)
-_ITEM_RULES: tuple[Rule, ...] = (Rule("missing_value", "item_id IS NULL", "'item_id is empty'"),)
+def unknown_item_message() -> str:
+    """SQL for what is said of an event whose item nobody knows."""
+    return "'item ''' || item_id || ''' is in no catalogue: import the item, then import this file again'"
 
 
 def _text_rules(table: Table) -> list[Rule]:
@@ -170,6 +250,23 @@ def _text_rules(table: Table) -> list[Rule]:
     return rules
 
 
+def _presence_rules(table: Table) -> list[Rule]:
+    one = {"items": "item", "identities": "identity", "touches": "touch"}.get(table, table[:-1])
+    rules = []
+    for column in REQUIRED[table]:
+        name = identifier(column)
+        missing = f"{canonical(table, column, name)} IS NULL"
+        rules.append(Rule("missing_value", missing, f"'{column} is empty: every {one} needs one'"))
+        if column == "kind":
+            kinds = KINDS[table]
+            said = f"'kind must be one of {', '.join(kinds)}; got ''' || left(kind, 64) || ''''"
+            rules.append(Rule("unknown_kind", f"lower(kind) NOT IN {kinds}", said))
+    if table == "events":
+        said = "'item_id is empty: every event but a search needs an item'"
+        rules.append(Rule("missing_value", "item_id IS NULL AND lower(kind) <> 'search'", said))
+    return rules
+
+
 def _time_rules(column: str, clock: Clock) -> Sequence[Rule]:
     name = identifier(column)
     got = f"left({name}, 64)"
@@ -189,49 +286,24 @@ def _time_rules(column: str, clock: Clock) -> Sequence[Rule]:
         said = f"'{column} ''' || {got} || ''' is not in UTC: run again with --to-utc to convert it'"
         rules.append(Rule("time_not_utc", "offset_min <> 0", said))
     said = f"'{column} ''' || {got} || ''' lies before 1990 or after tomorrow: check the clock and the unit'"
-    rules.append(Rule("time_impossible", f"utc_us < {_FIRST_US} OR utc_us > {clock.last_us}", said))
+    rules.append(Rule("time_impossible", f"utc_us < {FIRST_US} OR utc_us > {clock.last_us}", said))
     return rules
 
 
-def _number_rules(table: Table) -> Sequence[Rule]:
-    column = "value" if table == "events" else "price"
-    got = f"left({column}, 64)"
-    rules: list[Rule] = [
-        Rule(
-            "bad_number",
-            f"{column} IS NOT NULL AND amount IS NULL",
-            f"'{column} ''' || {got} || ''' is no number: write it like 12.50'",
-        ),
-        Rule(
-            "not_finite",
-            f"NOT isfinite(amount) OR abs(amount) > {_MAX_FLOAT32}",
-            f"'{column} ''' || {got} || ''' is not finite'",
-        ),
-    ]
-    if table == "items":
-        rules.append(Rule("bad_number", "amount < 0", f"'price ' || {got} || ' is below 0'"))
-    else:
-        whole = "place BETWEEN 0 AND 2147483647 AND place = floor(place)"
-        wrong = f"position IS NOT NULL AND NOT coalesce({whole}, false)"
-        said = "'position ''' || left(position, 64) || ''' is no whole number from 0'"
-        rules.append(Rule("bad_number", wrong, said))
+def _value_rules(table: Table) -> list[Rule]:
+    rules = []
+    for column in columns_of(table, "DOUBLE", "INTEGER"):
+        got, number = f"left({identifier(column)}, 64)", f"number_{column}"
+        said = f"'{column} ''' || {got} || ''' is no number: write it like 12.50'"
+        rules.append(Rule("bad_number", f"{identifier(column)} IS NOT NULL AND {number} IS NULL", said))
+        said = f"'{column} ''' || {got} || ''' is not finite'"
+        rules.append(Rule("not_finite", f"NOT isfinite({number}) OR abs({number}) > {MAX_FLOAT32}", said))
+        if column in RANGES:
+            _, words, within = RANGES[column]
+            good = f"{number} {within}" + (f" AND {number} = floor({number})" if column == "position" else "")
+            said = f"'{column} ''' || {got} || ''' is not {words}'"
+            rules.append(Rule("bad_number", f"{number} IS NOT NULL AND NOT ({good})", said))
+    for column in columns_of(table, "BOOLEAN"):
+        said = f"'{column} ''' || left({column}, 64) || ''' is neither true nor false'"
+        rules.append(Rule("bad_flag", f"{column} IS NOT NULL AND flag_{column} IS NULL", said))
     return rules
-
-
-# one event without an id is known by what it says, so that importing it again does not count it twice
-_CONTENT_ID = """
-    'h' || md5(concat_ws(chr(31), coalesce(utc_us::VARCHAR, ''), coalesce(user_id, ''), coalesce(lower(kind), ''),
-        coalesce(item_id, ''), coalesce(query, ''), coalesce(amount::VARCHAR, ''), coalesce(session_id, ''),
-        coalesce(decision_id, ''), coalesce(position, '')))"""
-
-
-def _typed(column: str) -> str:
-    value = {
-        "event_id": f"coalesce(event_id, {_CONTENT_ID})",
-        "kind": "lower(kind)",
-        "value": "amount",
-        "price": "amount",
-        "position": "TRY_CAST(place AS INTEGER)",
-        "category": r"regexp_replace(category, '\s*>\s*', ' > ', 'g')",
-    }.get(column, identifier(column))
-    return f"{value} AS {identifier(column)}"

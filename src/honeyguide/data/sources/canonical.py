@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-from honeyguide.data.columns import EVENTS, ITEMS
+from honeyguide.data.columns import STORED, Table
 from honeyguide.data.database import identifier
 from honeyguide.data.sources.layout import Layout
 
-_EVENT_COLUMNS = ("time", "user_id", "kind", "item_id")
-_ITEM_COLUMNS = ("item_id", "title")
+_REQUIRED: dict[Table, tuple[str, ...]] = {
+    "events": ("time", "user_id", "kind", "item_id"),
+    "touches": ("user_id", "campaign_id", "kind"),
+    "messages": ("text", "intent"),
+    "identities": ("anonymous_id", "user_id"),
+    "items": ("item_id", "title"),
+    "users": ("user_id", "attributes"),
+}
+"""The tables in the order in which a file is compared with them, by the columns that tell one from the others."""
+
+
+def _layout(table: Table) -> Layout:
+    required = _REQUIRED[table]
+    return Layout(
+        table=table,
+        required=required,
+        optional=tuple(column for column in STORED[table] if column not in required),
+        columns={column: identifier(column) for column in STORED[table]},
+        absent=("kind",) if table in ("identities", "users") else (),
+    )
 
 
 class Canonical:
-    """`events`: time, user_id, kind, item_id and what else there is; `items`: item_id, title and what else."""
+    """The columns of every table as they are stored (`honeyguide.data.columns`); some may be left out."""
 
     name = "canonical"
-    layouts = (
-        Layout(
-            table="events",
-            required=_EVENT_COLUMNS,
-            optional=tuple(column for column in EVENTS if column not in _EVENT_COLUMNS),
-            columns={column: identifier(column) for column in EVENTS},
-        ),
-        Layout(
-            table="items",
-            required=_ITEM_COLUMNS,
-            optional=tuple(column for column in ITEMS if column not in _ITEM_COLUMNS),
-            columns={column: identifier(column) for column in ITEMS},
-        ),
-    )
+    layouts = tuple(_layout(table) for table in _REQUIRED)
