@@ -5,8 +5,8 @@ propensity is the probability of that choice. So every slot becomes one line wit
 logged propensity as `_label_probability`, and the slot's own reward; `--cb_explore_adf --dsjson` learns from it with
 exact weights. (VW's slate form, CCB, has one line per page, but rebuilds a slot's probabilities from its own rules.)
 
-`p` sums to 1 over the candidates that were left, the shown one first. In the first slot it is the logged pmf. Below it
-only the shown item's probability was logged, and stands there exactly; the rest of the mass lies on the others in
+`p` sums to 1 over the candidates that were left, the shown one first. In the first slot it is the logged pmf. Below
+it only the shown item's probability was logged, and stands there exactly; the rest of the mass lies on the others in
 proportion to the first slot's pmf: exact for a policy with fixed odds, near for one that thinks again at every slot.
 VW learns from `_label_probability` alone.
 """

@@ -94,8 +94,8 @@ class DecisionLog:
         """The pages whose rewards are final; NotReady where there are none yet."""
         if self.unsettled == self.decisions:
             raise NotReady(
-                f"none of the {self.decisions} logged decisions has been over for {self.days:g} days, the reward "
-                "window ([labels] window_days): wait until then, or say with --now that no more is to come"
+                f"of {self.decisions} logged decisions none is older than {self.days:g} days, the reward window "
+                "([labels] window_days): wait until one is, or name a later time with --now if no more is to come"
             )
         return (page for page in self.pages(progress) if page.settled)
 
