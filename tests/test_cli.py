@@ -458,7 +458,7 @@ def test_an_interrupted_import_loses_nothing_and_goes_on(new: Path) -> None:
     assert json.loads(err)["error"]["type"] == "Interrupted"
     assert {path: path.read_bytes() for path in (new / "data").glob("*.parquet")} == stored
     again = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    assert json.loads(again.stdout)["events"]["stored"] == 600_001
+    assert json.loads(again.stdout)["tables"]["events"]["stored"] == 600_001
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ import duckdb
 import pytest
 
 from honeyguide.data import database, ingest
+from honeyguide.data.columns import STORED
 from honeyguide.data.ingest import ImportReport, import_files
 from honeyguide.errors import DamagedArtifact, InvalidFile, InvalidInput, NotReady
 
@@ -41,7 +42,7 @@ def stored(folder: Path, table: str = "events") -> list[tuple[Any, ...]]:
         "items": "item_id, title, description, category, brand, price, currency, epoch_us(created_at)",
     }[table]
     with database.database() as db:
-        return db.execute(f"SELECT {columns} FROM {database.parquet(path)}").fetchall()
+        return db.execute(f"SELECT {columns} FROM ({database.stored_table(db, path, STORED[table])})").fetchall()
 
 
 def bytes_of(folder: Path) -> dict[str, bytes]:

@@ -1,8 +1,34 @@
-"""Cleaning: each rule switchable, counted and explained."""
+"""Cleaning: each rule switchable, counted, explained and shown by example.
+
+An event is dropped by the first rule that convicts it, and each rule looks only at what those before have left and
+at what they have mended. The order has reasons:
+
+    without_consent   first: who does not want to be learned from is no evidence about anyone else either
+    future            a wrong clock must not say who was known on a device, or what came before what
+    identity          who it was, before anything is asked about a user
+    query_spelling    before twins are looked for: a retry may be written otherwise
+    duplicate         before anything is counted: a tag that fires twice makes no bot and no outlier
+    bot               before anything is asked about an item: a scraper must not say what is usual for it
+    refund            while both halves are there, and before worth is judged
+    outliers          of what was really bought; the absolute limit first, so that it does not shift the medians
+    items, item_gone  the catalogue, and then the events that speak of what it no longer holds
+    k_core            of all that is left
+    session           last: a session consists of what really happened
+
+Clock skew is not looked for beyond that: a zone that is off by whole hours looks like a shopper who comes back an
+hour later, and the order of an import is no fact about time. What would be sure (in the future, long before
+the item was there) is dropped and counted.
+
+Rules that cannot apply (no negative value, no anonymous ids, no searches) cost nothing: one pass over the log says
+so. What is written keeps the order of the import, for sorting millions of rows would cost more than many of the
+rules; `load_events` sorts for itself. Cleaning what is clean changes nothing, but for the k-core (without an item or
+a user, others may look different) and for a purchase that a part refund has made equal to its neighbour.
+"""
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,81 +38,72 @@ import msgspec
 
 from honeyguide.artifacts import write_atomically
 from honeyguide.config import Clean
-from honeyguide.data.columns import EVENTS, ITEMS
-from honeyguide.data.database import (
-    check_stored,
-    database,
-    identifier,
-    literal,
-    number,
-    parquet,
-    replace_files,
-    write_parquet,
-)
+from honeyguide.data.cleaning import items, simple
+from honeyguide.data.cleaning.bots import Signs, bots
+from honeyguide.data.cleaning.core import k_core
+from honeyguide.data.cleaning.duplicates import duplicates
+from honeyguide.data.cleaning.log import Log
+from honeyguide.data.cleaning.outliers import price_outliers, quantity_outliers
+from honeyguide.data.cleaning.people import merge_identities
+from honeyguide.data.cleaning.queries import normalise_queries
+from honeyguide.data.cleaning.refunds import cancel_refunds
+from honeyguide.data.cleaning.report import CleaningReport, RuleCount
+from honeyguide.data.cleaning.sessions import SESSION_ID, sessionise
+from honeyguide.data.columns import EVENTS
+from honeyguide.data.database import check_stored, database, number, replace_files, write_parquet
 from honeyguide.data.table import to_us
 from honeyguide.errors import DamagedArtifact, NotReady
 from honeyguide.types import Progress, silent
 
+__all__ = ["CleaningReport", "RuleCount", "clean", "load_cleaning"]
 
-@dataclass(frozen=True, slots=True)
-class RuleCount:
-    """What one cleaning rule did: rows dropped (or mended), of how many, and why in words."""
-
-    rule: str
-    rows: int
-    reason: str
+Step = Callable[[], RuleCount | list[RuleCount]]
 
 
 @dataclass(frozen=True, slots=True)
-class CleaningReport:
-    """What cleaning saw and removed."""
+class _Facts:
+    """What one pass over the log says about which rules can apply."""
 
-    events_in: int
-    events_out: int
-    items_in: int
-    items_out: int
-    rules: tuple[RuleCount, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Rule:
-    """Rows of `table` for which the SQL condition `drop` holds are dropped, for the reason in words."""
-
-    name: str
-    table: str
-    drop: str
-    reason: str
+    events: int
+    refusals: int
+    last_us: int
+    devices: int
+    searches: int
+    refunds: int
+    worthless: int
+    dearest: float
+    purchases: int
+    sessionless: int
 
 
-def clean(
-    folder: Path,
-    settings: Clean,
-    *,
-    now: datetime,
-    drop_non_positive: bool = True,
-    drop_textless: bool = True,
-    progress: Progress = silent,
-) -> CleaningReport:
-    """Clean the imported tables in `folder` into `folder/clean/`; the imported ones stay as they are.
-
-    The rules run one after the other, each over what the rules before it left.
-    """
-    rules = _rules(settings, now, drop_non_positive=drop_non_positive, drop_textless=drop_textless)
+def clean(folder: Path, settings: Clean, *, now: datetime, progress: Progress = silent) -> CleaningReport:
+    """Clean the imported tables in `folder` into `folder/clean/`; the imported ones stay as they are."""
     target = folder / "clean"
     _check_there(folder)
     target.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".clean-", dir=folder) as scratch, database(Path(scratch)) as db:
-        _load(db, folder)
-        events_in, items_in = _count(db, "events"), _count(db, "items")
-        counts = []
-        for done, rule in enumerate(rules, start=1):
-            rows = number(db, f"DELETE FROM {rule.table} WHERE {rule.drop}")
-            counts.append(RuleCount(rule.name, rows, rule.reason))
-            progress(done, len(rules) + 1)
-        report = CleaningReport(events_in, _count(db, "events"), items_in, _count(db, "items"), tuple(counts))
-        _store(db, Path(scratch), target)
+    with tempfile.TemporaryDirectory(prefix=".clean-", dir=folder) as name, database(Path(name)) as db:
+        scratch = Path(name)
+        check_stored(db, folder / "events.parquet")
+        check_stored(db, folder / "items.parquet")
+        log = Log.open(db, folder / "events.parquet", scratch)
+        items_in = items.load_items(log, folder / "items.parquet")
+        facts = _facts(db)
+        steps = list(_steps(log, settings, facts, folder, now))
+        counts: list[RuleCount] = []
+        for done, step in enumerate(steps, start=1):
+            found = step()
+            counts += found if isinstance(found, list) else [found]
+            progress(done, len(steps) + 1)
+        report = CleaningReport(
+            events_in=facts.events,
+            events_out=facts.events - number(db, "SELECT count(*) FROM verdicts"),
+            items_in=items_in,
+            items_out=number(db, "SELECT count(*) FROM items"),
+            rules=log.with_examples(counts),
+        )
+        _store(db, scratch, target)
     write_atomically(target / "report.json", msgspec.json.encode(report))
-    progress(len(rules) + 1, len(rules) + 1)
+    progress(len(steps) + 1, len(steps) + 1)
     return report
 
 
@@ -101,77 +118,17 @@ def load_cleaning(folder: Path) -> CleaningReport:
         raise DamagedArtifact(f"{path}: {error}. Run again: honeyguide fit {folder.parent}") from None
 
 
-def _rules(settings: Clean, now: datetime, *, drop_non_positive: bool, drop_textless: bool) -> list[_Rule]:
-    """The rules that are switched on, in their order."""
-    rules = _event_rules(settings, now)
-    if drop_non_positive:
-        reason = "a refund, a give-away or coupon bookkeeping (value 0 or less) is not a purchase"
-        rules.append(_Rule("non_positive_purchase", "events", "kind = 'purchase' AND value <= 0", reason))
-    if settings.max_value > 0:
-        reason = f"worth more than {settings.max_value:g}: a typing error or a bulk order"
-        rules.append(_Rule("value_outlier", "events", f"abs(value) > {settings.max_value!r}", reason))
-    if settings.exclude_categories:
-        names = ", ".join(literal(" ".join(name.split()).lower()) for name in settings.exclude_categories)
-        condition = f"lower(trim(split_part(category, ' > ', 1))) IN ({names})"
-        reason = "not recommendable: " + ", ".join(settings.exclude_categories)
-        rules += _with_events("excluded_category", condition, reason)
-    if drop_textless:
-        condition = "concat_ws('', title, category, description) = ''"
-        rules += _with_events("item_without_text", condition, "nothing is known that could be read about it")
-    return rules
-
-
-def _event_rules(settings: Clean, now: datetime) -> list[_Rule]:
-    rules = []
+def _steps(log: Log, settings: Clean, facts: _Facts, folder: Path, now: datetime) -> Iterator[Step]:
+    """The rules that are switched on, in their order; one that cannot apply says 0 without looking."""
+    if settings.drop_without_consent:
+        yield _if(facts.refusals, lambda: simple.without_consent(log), "without_consent")
     if settings.drop_future:
-        condition = f'"time" > make_timestamptz({to_us(now)})'
-        rules.append(_Rule("future", "events", condition, f"later than {now:%Y-%m-%d %H:%M} UTC"))
-    if settings.bot_events_per_day > 0:
-        limit = settings.bot_events_per_day
-        condition = f"""user_id IN (SELECT user_id FROM events
-            GROUP BY user_id, time_bucket(INTERVAL 1 DAY, "time") HAVING count(*) > {limit})"""
-        reason = f"of a user with more than {limit:,} events on one day: taken for a bot"
-        rules.append(_Rule("bot", "events", condition, reason))
-    if settings.duplicate_window_s > 0:
-        gap_us = round(settings.duplicate_window_s * 1e6)
-        condition = f"""event_id IN (SELECT event_id FROM (SELECT event_id, epoch_us("time") - lag(epoch_us("time"))
-            OVER (PARTITION BY user_id, item_id, kind, value, query, decision_id, position
-                  ORDER BY "time", event_id) AS gap_us FROM events) WHERE gap_us <= {gap_us})"""
-        reason = f"the same user, item, kind and value as {settings.duplicate_window_s:g} s or less before"
-        rules.append(_Rule("duplicate", "events", condition, reason))
-    return rules
-
-
-def _with_events(name: str, condition: str, reason: str) -> list[_Rule]:
-    """Drop items, and then the events that speak of items that are gone."""
-    gone = "item_id IS NOT NULL AND item_id NOT IN (SELECT item_id FROM items)"
-    return [
-        _Rule(f"{name}: items", "items", condition, reason),
-        _Rule(f"{name}: events", "events", gone, "events of those items"),
-    ]
+        yield lambda: simple.future(log, now)
+    if settings.merge_identities and (facts.devices or (folder / "identities.parquet").is_file()):
+        yield lambda: merge_identities(log, folder / "identities.parquet")
 
 
 def _check_there(folder: Path) -> None:
     for name in ("events.parquet", "items.parquet"):
         if not (folder / name).is_file():
             raise NotReady(f"there is no {folder / name} yet. Run: honeyguide import {folder.parent} FILES")
-
-
-def _load(db: duckdb.DuckDBPyConnection, folder: Path) -> None:
-    for table, columns in (("events", EVENTS), ("items", ITEMS)):
-        path = folder / f"{table}.parquet"
-        check_stored(db, path)
-        names = ", ".join(identifier(column) for column in columns)
-        db.execute(f"CREATE TABLE {table} AS SELECT {names} FROM {parquet(path)}")
-
-
-def _count(db: duckdb.DuckDBPyConnection, table: str) -> int:
-    return number(db, f"SELECT count(*) FROM {table}")
-
-
-def _store(db: duckdb.DuckDBPyConnection, scratch: Path, target: Path) -> None:
-    moves = []
-    for table, order in (("items", "item_id"), ("events", '"time", event_id')):
-        write_parquet(db, f"SELECT * FROM {table} ORDER BY {order}", scratch / f"{table}.parquet")
-        moves.append((scratch / f"{table}.parquet", target / f"{table}.parquet"))
-    replace_files(moves)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -55,6 +55,27 @@ def file_literal(path: Path) -> str:
 def parquet(path: Path) -> str:
     """`path` as a table in a FROM clause."""
     return f"read_parquet({file_literal(path)})"
+
+
+def stored_table(db: duckdb.DuckDBPyConnection, path: Path, columns: Mapping[str, str]) -> str:
+    """SELECT of all `columns` (name to type) from a Parquet file of ours, those it lacks as NULL; DamagedArtifact.
+
+    A log holds no columns that nothing has a value for, and an old one none that came later.
+    """
+    check_stored(db, path)
+    there = columns_at(db, path)
+    parts = (
+        name if column in there else f"NULL::{kind} AS {name}"
+        for column, kind, name in ((column, kind, identifier(column)) for column, kind in columns.items())
+    )
+    return f"SELECT {', '.join(parts)} FROM {parquet(path)}"
+
+
+def columns_at(db: duckdb.DuckDBPyConnection, path: Path) -> set[str]:
+    """The columns that a Parquet file has; none where there is no file."""
+    if not path.exists():
+        return set()
+    return {row[0] for row in db.execute(f"DESCRIBE SELECT * FROM {parquet(path)}").fetchall()}
 
 
 def number(db: duckdb.DuckDBPyConnection, query: str) -> int:

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import duckdb
 import msgspec
+import numpy as np
 
 from honeyguide.data.columns import KEYS, STORED, TABLES, Table
 from honeyguide.data.database import check_stored, first_line, identifier, literal, number, parquet
@@ -24,10 +25,12 @@ from honeyguide.data.sniff import BOM, read_head
 from honeyguide.data.sources.known import layout_of
 from honeyguide.data.sources.layout import Layout, Source
 from honeyguide.data.unpack import unpack
-from honeyguide.data.validate import CONTENT_IDS, Clock, content_id, judge, unknown_item_message
+from honeyguide.data.validate import CONTENT_IDS, Clock, content_id, judge, time_of, unknown_item_message
 from honeyguide.errors import InvalidInput
 from honeyguide.types import Progress
 
+_SORTABLE = 40_000_000  # 320 MB of hashes
+_SAYABLE = 50_000  # more values than this are not written into SQL one by one
 T = TypeVar("T")
 KNOWN = "item_id IN (SELECT item_id FROM known)"
 """SQL that is true of an item that is in the catalogue."""
@@ -111,7 +114,7 @@ def gather(
         sifted.append(Sifted(entry.number, name, layout, columns))
         _judge_doubtful(db, inputs[entry.number], layout, name, clock)
         if layout.table == "events":
-            _reject_unknown_items(db, entry.number, name)
+            _reject_unknown_items(db, sifted[-1], inputs[entry.number])
         if layout.table == "items":
             db.execute(f"INSERT INTO known SELECT item_id FROM {name} WHERE ok")
     passed_over = {entry.number: _passed_over(db, entry) for entry in inputs if entry.layout.where}
@@ -227,7 +230,7 @@ def _judge_doubtful(
             entry,
             layout.table,
             f"""
-            SELECT rowid + 1 FROM {name} WHERE NOT ok AND len(list_filter(texts, lambda t: t IS NOT NULL)) = 0""",
+            SELECT rowid + 1 FROM {name} WHERE NOT ok AND list_count(texts) = 0""",
         )
     table, columns = layout.table, filled(entry.raw, layout)
     texts = ", ".join(
@@ -254,26 +257,38 @@ def _judge_doubtful(
     if not layout.derived:
         db.execute(f"""
             INSERT INTO rejects
-            SELECT {entry.number}, coalesce(s.row, s.rowid + 1), '{table}', judged.reason, judged.message, s.raw
+            SELECT {entry.number}, coalesce(s.row, s.rowid + 1), '{table}', judged.reason, judged.message, s.texts[-1]
             FROM judged JOIN {name} s ON s.rowid = judged.place WHERE judged.reason IS NOT NULL""")
     db.execute("DROP TABLE judged")
 
 
-def _reject_unknown_items(db: duckdb.DuckDBPyConnection, file: int, name: str) -> None:
+def _reject_unknown_items(db: duckdb.DuckDBPyConnection, part: Sifted, entry: Input) -> None:
     """Put aside the events whose item is in no catalogue; comparing the distinct items first costs far less."""
+    name = part.name
     db.execute(f"""
         CREATE OR REPLACE TABLE unknown AS SELECT * FROM (SELECT DISTINCT item_id FROM {name} WHERE ok)
         WHERE item_id IS NOT NULL AND NOT ({KNOWN})""")
     if not number(db, "SELECT count(*) FROM unknown"):
         return
-    db.execute(
-        f"CREATE OR REPLACE TABLE lost AS SELECT rowid AS place FROM {name} WHERE ok AND item_id IN (FROM unknown)"
-    )
+    lost = f"SELECT rowid AS place FROM {name} WHERE ok AND item_id IN (FROM unknown)"
+    db.execute(f"CREATE OR REPLACE TABLE lost AS {lost}")
     db.execute(f"""
         INSERT INTO rejects
-        SELECT {file}, coalesce(row, rowid + 1), 'events', 'unknown_item', {unknown_item_message()}, raw
+        SELECT {part.input}, coalesce(row, rowid + 1), 'events', 'unknown_item', {unknown_item_message()},
+               {_as_json(part, entry)}
         FROM {name} WHERE rowid IN (FROM lost)""")
     db.execute(f"UPDATE {name} SET ok = false WHERE rowid IN (FROM lost)")
+
+
+def _as_json(part: Sifted, entry: Input) -> str:
+    """SQL for a good row as quarantine shows it, where its line cannot be fetched from the file."""
+    if entry.raw.kind == "jsonl":
+        return "NULL::JSON"
+    time = time_of(part.layout.table)
+    shown = {
+        c: f"make_timestamptz({identifier(c)})::VARCHAR" if c == time else identifier(c) for c in part.columns
+    }
+    return f"to_json({{{', '.join(f'{literal(column)}: {value}' for column, value in shown.items())}}})"
 
 
 def _reject_unreadable(db: duckdb.DuckDBPyConnection, entry: Input, table: Table, empty: str) -> None:
@@ -348,13 +363,14 @@ def _reject_repeated(db: duckdb.DuckDBPyConnection, found: Gathered, table: Tabl
     if not parts:
         return
     key = KEYS[table]
-    hashes = " UNION ALL ".join(f"SELECT hash({key}) AS h FROM {part.name} WHERE ok" for part in parts)
-    db.execute(f"CREATE OR REPLACE TABLE twice AS SELECT h FROM ({hashes}) GROUP BY h HAVING count(*) > 1")
-    if not number(db, "SELECT count(*) FROM twice"):
+    if not _find_twice(
+        db, " UNION ALL ".join(f"SELECT hash({key}) AS h FROM {part.name} WHERE ok" for part in parts)
+    ):
         return
     rows = " UNION ALL ".join(
         f"SELECT {part.input} AS file, {place} AS part, rowid AS place, coalesce(row, rowid + 1) AS {ROW}, "
-        f"{key} AS id, raw FROM {part.name} WHERE ok AND hash({key}) IN (SELECT h FROM twice)"
+        f"{key} AS id, {_as_json(part, found.inputs[part.input])} AS raw "
+        f"FROM {part.name} WHERE ok AND hash({key}) IN (SELECT h FROM twice)"
         for place, part in enumerate(parts)
     )
     db.execute(f"""
@@ -367,3 +383,21 @@ def _reject_repeated(db: duckdb.DuckDBPyConnection, found: Gathered, table: Tabl
     for place, part in enumerate(parts):
         db.execute(f"""
             UPDATE {part.name} SET ok = false WHERE rowid IN (SELECT place FROM repeated WHERE part = {place})""")
+
+
+def _find_twice(db: duckdb.DuckDBPyConnection, hashes: str) -> bool:
+    """Make the relation `twice` of the hashes that are there more than once; whether there are any.
+
+    numpy sorts integers twice as fast as DuckDB groups them; what is too long for it is left to DuckDB.
+    """
+    db.execute("CREATE OR REPLACE TABLE twice (h UBIGINT)")
+    if number(db, f"SELECT count(*) FROM ({hashes})") <= _SORTABLE:
+        found = db.execute(hashes).fetchnumpy()["h"]
+        found.sort()
+        twice = np.unique(found[1:][found[1:] == found[:-1]])
+        if len(twice) <= _SAYABLE:
+            for some in _batched(twice.tolist(), 1000):
+                db.execute(f"INSERT INTO twice VALUES {', '.join(f'({h})' for h in some)}")
+            return len(twice) > 0
+    db.execute(f"INSERT INTO twice SELECT h FROM ({hashes}) GROUP BY h HAVING count(*) > 1")
+    return number(db, "SELECT count(*) FROM twice") > 0

@@ -21,13 +21,14 @@ import msgspec
 
 from honeyguide.data.columns import KEYS, STORED, TABLES, Table
 from honeyguide.data.database import (
-    check_stored,
+    columns_at,
     database,
     identifier,
     literal,
     number,
     parquet,
     replace_files,
+    stored_table,
     sync,
     write_parquet,
 )
@@ -124,7 +125,7 @@ def _merge(
 ) -> tuple[TableCount, Path | None]:
     """The stored rows and the kept ones together, in a temporary file; None where nothing changes."""
     final, merged, key = folder / f"{table}.parquet", scratch / f"{table}.parquet", KEYS[table]
-    stored = _stored(db, final, table)
+    stored = stored_table(db, final, STORED[table]) if final.exists() else ""
     _make_derived(db, found, table, stored)
     parts = [*found.of(table, derived=False)]
     kept = number(db, "SELECT count(*) FROM derived")
@@ -133,18 +134,17 @@ def _merge(
     before = number(db, f"SELECT count(*) FROM ({stored})") if stored else 0
     if not kept:
         return TableCount(aside, 0, aside, 0, before), None
+    names = _written(table, found, columns_at(db, final))
+    sources = [(part.columns, f"{part.name} WHERE ok") for part in parts]
+    sources += [(tuple(STORED[table]), "derived")] if found.of(table, derived=True) else []
     fresh = " UNION ALL ".join(
-        [*(f"{_as_stored(table, part.columns)} FROM {part.name} WHERE ok" for part in parts)]
-        + (
-            [f"{_as_stored(table, tuple(STORED[table]))} FROM derived"]
-            if found.of(table, derived=True)
-            else []
-        )
+        f"{_as_stored(table, names, there)} FROM {source}" for there, source in sources
     )
     ids = " UNION ALL ".join(
         [*(f"SELECT {key} FROM {part.name} WHERE ok" for part in parts), f"SELECT {key} FROM derived"]
     )
-    staying = f"{stored} WHERE {key} NOT IN ({ids})" if stored else ""
+    kept_names = ", ".join(map(identifier, names))
+    staying = f"SELECT {kept_names} FROM ({stored}) WHERE {key} NOT IN ({ids})" if stored else ""
     query = (
         f"{staying} UNION ALL {fresh}"
         if staying and number(db, f"SELECT count(*) FROM ({staying})")
@@ -154,19 +154,6 @@ def _merge(
     write_parquet(db, query if table == "events" else f"SELECT * FROM ({query}) ORDER BY {key}", merged)
     after = number(db, f"SELECT count(*) FROM {parquet(merged)}")
     return TableCount(kept + aside, kept, aside, after - before, after), merged
-
-
-def _stored(db: duckdb.DuckDBPyConnection, path: Path, table: Table) -> str:
-    """SQL for what is stored of a table, "" where there is nothing; columns that came later are NULL."""
-    if not path.exists():
-        return ""
-    check_stored(db, path)
-    there = {row[0] for row in db.execute(f"DESCRIBE SELECT * FROM {parquet(path)}").fetchall()}
-    columns = ", ".join(
-        identifier(column) if column in there else f"NULL::{kind} AS {identifier(column)}"
-        for column, kind in STORED[table].items()
-    )
-    return f"SELECT {columns} FROM {parquet(path)}"
 
 
 def _make_derived(db: duckdb.DuckDBPyConnection, found: Gathered, table: Table, stored: str) -> None:
@@ -203,18 +190,20 @@ def _sifted_type(kind: str) -> str:
     return "BIGINT" if kind == "TIMESTAMPTZ" else kind
 
 
-def _as_stored(table: Table, there: tuple[str, ...]) -> str:
-    """SELECT with all columns of a table as they are stored, out of a relation that has some of them."""
+def _written(table: Table, found: Gathered, stored: set[str]) -> list[str]:
+    """The columns to store: of a log only those that have values, which saves a sixth of the time to write it."""
+    there = stored.union(*(part.columns for part in found.of(table)))
+    return [column for column in STORED[table] if table != "events" or column in there]
+
+
+def _as_stored(table: Table, names: Sequence[str], there: Sequence[str]) -> str:
+    """SELECT with these columns as they are stored, out of a relation that has those that are `there`."""
     columns = []
-    for column, kind in STORED[table].items():
-        name = identifier(column)
-        value = f"NULL::{kind}" if column not in there else name
-        columns.append(
-            f"make_timestamptz({name}) AS {name}"
-            if value == name and kind == "TIMESTAMPTZ"
-            else f"{value} AS {name}"
-        )
-    return f"SELECT {', '.join(columns)}"
+    for column in names:
+        name, kind = identifier(column), STORED[table][column]
+        value = name if column in there else f"NULL::{kind}"
+        columns.append(f"make_timestamptz({name})" if value == name and kind == "TIMESTAMPTZ" else value)
+    return f"SELECT {', '.join(f'{v} AS {identifier(c)}' for v, c in zip(columns, names, strict=True))}"
 
 
 def _write_quarantine(db: duckdb.DuckDBPyConnection, path: Path, inputs: Sequence[Input]) -> None:

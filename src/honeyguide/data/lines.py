@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from honeyguide.data.sniff import BOM, RESERVED
 
@@ -17,6 +18,7 @@ _MAX_KEYS = 1000
 _WHOLE = 8 << 20  # a file up to this size is looked at from end to end
 _PIECES, _PIECE = 128, 32 << 10
 _BLOCK = 8 << 20
+_NEWLINE = ord("\n")
 _BLANK = b" \t\r\n\x0b\x0c"  # what DuckDB takes for white space
 
 
@@ -55,26 +57,32 @@ def _sampled(file: BinaryIO, size: int) -> Iterator[bytes]:
 
 def pick_lines(path: Path, rows: Sequence[int]) -> Iterator[tuple[int, bytes]]:
     """The lines of these ascending row numbers (from 1, blank lines not counted), without their ends."""
-    wanted = iter(rows)
-    row = next(wanted, None)
-    before = 0
+    wanted = np.asarray(rows, dtype=np.int64)
+    before, rest, last = 0, b"", False
     with path.open("rb") as file:
-        rest = file.read(len(BOM)).removeprefix(BOM)
-        while row is not None and (read := file.read(_BLOCK)):
+        file.seek(len(BOM) if file.read(len(BOM)) == BOM else 0)
+        while len(wanted) and not last:
+            read = file.read(_BLOCK)
+            last = len(read) < _BLOCK
             data = rest + read
-            lines, rest = _whole_lines(data, last=len(read) < _BLOCK)
-            filled = _not_blank(lines)
-            while row is not None and row - before <= len(filled):
-                yield row, lines[filled[row - before - 1]].strip(_BLANK)
-                row = next(wanted, None)
-            before += len(filled)
+            starts, ends, rest = _lines(data, last=last)
+            here = wanted[: np.searchsorted(wanted, before + len(starts), side="right")]
+            for row, place in zip(here.tolist(), (here - before - 1).tolist(), strict=True):
+                yield row, data[starts[place] : ends[place]].strip(_BLANK)
+            wanted, before = wanted[len(here) :], before + len(starts)
 
 
-def _whole_lines(data: bytes, *, last: bool) -> tuple[list[bytes], bytes]:
-    lines = data.split(b"\n")
-    rest = b"" if last else lines.pop()
-    return lines, rest
-
-
-def _not_blank(lines: list[bytes]) -> list[int]:
-    return [place for place, line in enumerate(lines) if line and (line[0] > 32 or line.strip(_BLANK))]
+def _lines(data: bytes, *, last: bool) -> tuple[NDArray[np.int64], NDArray[np.int64], bytes]:
+    """Where the lines of a block begin and end, blank ones left out, and what belongs to the next block."""
+    ends = np.flatnonzero(np.frombuffer(data, np.uint8) == _NEWLINE)
+    whole = len(data) if last else int(ends[-1]) + 1 if len(ends) else 0
+    if last:
+        ends = np.append(ends, len(data))
+    starts = np.concatenate([[0], ends[:-1] + 1]).astype(np.int64)
+    if not len(ends):
+        return ends, ends, data
+    text = np.frombuffer(data, np.uint8)
+    filled = (ends > starts) & (text[np.minimum(starts, len(data) - 1)] > ord(" "))
+    for place in np.flatnonzero(~filled).tolist():
+        filled[place] = bool(data[starts[place] : ends[place]].strip(_BLANK))
+    return starts[filled], ends[filled], data[whole:]

@@ -56,11 +56,12 @@ def sift(
     *,
     loaded: str | None = None,
 ) -> None:
-    """Make the table `target`: the canonical columns, `ok`, `row`, and of doubtful rows `texts` and `raw`.
+    """Make the table `target`: the canonical columns, `ok`, `row`, and of doubtful rows `texts`.
 
     Whether the item of an event is known is not looked at here: a join would lose the order of the rows.
-    `row` is the row's number in the file where it is not rowid + 1, `texts` the canonical columns as text, `raw`
-    the row as JSON; the time is epoch microseconds. `loaded` names the file's rows where they were loaded already.
+    `row` is the row's number in the file where it is not rowid + 1; `texts` are the canonical columns as text and
+    last the row as JSON (NULL where the file has lines to be shown); the time is epoch microseconds. `loaded` names
+    the file's rows where they were loaded already.
     """
     fields = [_field(raw, layout, clock, column) for column in filled(raw, layout)]
     names = [] if raw.kind == "jsonl" else list(raw.columns)
@@ -69,17 +70,17 @@ def sift(
     given.append(f"{ROW} AS row" if loaded else "NULL::BIGINT AS row")
     source = _rows(raw, layout, loaded)
     values = ", ".join(f"{field.value} AS {identifier(field.column)}" for field in fields)
-    texts = ", ".join(f"given_{field.column}::VARCHAR" for field in fields)
+    texts = [f"given_{field.column}::VARCHAR" for field in fields]
     shown = ", ".join(
         f"{literal(name)}: left(file_{place}::VARCHAR, {SHOWN})" for place, name in enumerate(names)
     )
+    texts.append(f"to_json({{{shown}}})::VARCHAR" if shown else "NULL::VARCHAR")
     plain = _plain(layout.table, fields)
     final = _final(layout.table, [field.column for field in fields])
     db.execute(f"""
         CREATE TABLE {target} AS
         SELECT {final}, ok, row,
-               CASE WHEN NOT ok THEN [{texts}] END AS texts,
-               {f"CASE WHEN NOT ok THEN to_json({{{shown}}})::VARCHAR END" if shown else "NULL::VARCHAR"} AS raw
+               CASE WHEN NOT ok THEN [{", ".join(texts)}] END AS texts
         FROM (SELECT *, coalesce({plain}, false) AS ok
               FROM (SELECT *, {values} FROM (SELECT {", ".join(given)} FROM ({source}))))""")
 

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honeyguide.data.catalog import Catalog
-from honeyguide.data.database import check_stored, database, literal, parquet
+from honeyguide.data.columns import EVENTS
+from honeyguide.data.database import database, literal, stored_table
 from honeyguide.errors import InvalidInput, NotReady, UnknownUser
 from honeyguide.types import EVENT_KINDS, Event, Rows, check_utc
 
@@ -97,11 +98,10 @@ def load_events(
     """
     _check_there(path)
     with database() as db:
-        check_stored(db, path)
         db.execute(f"""
             CREATE TABLE chosen AS
             SELECT event_id, user_id, item_id, epoch_us(time) AS time_us, kind, value
-            FROM {parquet(path)} WHERE {_between(since, until)}""")
+            FROM ({stored_table(db, path, EVENTS)}) WHERE {_between(since, until)}""")
         users = _number_distinct(db, "user_id", "people")
         items = _number_distinct(db, "item_id", "items")
         kinds = ", ".join(literal(kind) for kind in EVENT_KINDS)
@@ -122,10 +122,9 @@ def user_events(
     """One user's stored events as full records, in time order; none for a user never seen."""
     _check_there(path)
     with database() as db:
-        check_stored(db, path)
         rows = db.execute(f"""
             SELECT event_id, epoch_us(time), user_id, kind, item_id, query, value, session_id, decision_id, position
-            FROM {parquet(path)} WHERE user_id = {literal(user_id)} AND {_between(since, until)}
+            FROM ({stored_table(db, path, EVENTS)}) WHERE user_id = {literal(user_id)} AND {_between(since, until)}
             ORDER BY time, event_id""").fetchall()
     for event_id, time_us, *rest in rows:
         yield Event(event_id, from_us(time_us), *rest)
