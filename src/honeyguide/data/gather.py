@@ -36,6 +36,10 @@ KNOWN = "item_id IN (SELECT item_id FROM known)"
 """SQL that is true of an item that is in the catalogue."""
 
 
+REJECTS = f"""
+    CREATE TABLE rejects (file INTEGER, {ROW} BIGINT, of VARCHAR, reason VARCHAR, message VARCHAR, raw JSON)"""
+
+
 @dataclass(frozen=True, slots=True)
 class Input:
     """One file of an import and what it is."""
@@ -90,9 +94,7 @@ def gather(
     """
     check_zone(db, clock.timezone)
     db.execute("CREATE TABLE known (item_id VARCHAR)")
-    db.execute(
-        f"CREATE TABLE rejects (file INTEGER, {ROW} BIGINT, of VARCHAR, reason VARCHAR, message VARCHAR, raw JSON)"
-    )
+    db.execute(REJECTS)
     _know_stored(db, stored)
     inputs = []
     for place, path in enumerate(files):

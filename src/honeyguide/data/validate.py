@@ -178,8 +178,10 @@ def _parsed(table: Table, clock: Clock, zone: str | None) -> str:
 
 def flag(text: str) -> str:
     """SQL for a text as BOOLEAN, NULL where it is none."""
+    # not IN: DuckDB makes a join of a long list, and a join loses the order of the rows
     options = [
-        f"WHEN lower({text}) IN {names} THEN {value}" for names, value in ((TRUE, "true"), (FALSE, "false"))
+        f"WHEN list_contains({list(names)}, lower({text})) THEN {value}"
+        for names, value in ((TRUE, "true"), (FALSE, "false"))
     ]
     return f"CASE {' '.join(options)} END"
 
