@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +13,7 @@ import duckdb
 import numpy as np
 
 from honeyguide.config import Settings
-from honeyguide.data.clean import clean
-from honeyguide.data.ingest import import_files
+from honeyguide.data.columns import STORED, Table
 from honeyguide.explore.baselines import Uniform
 from honeyguide.explore.decide import Request, decide, stream
 from honeyguide.export.log import DecisionLog
@@ -27,6 +25,7 @@ START = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 NOW = START + timedelta(days=60)
 WINDOW = timedelta(days=14)
 ITEMS = ("tea", "cup", "jam", "oat", "rye")
+ODD_ID = 'odd"id'
 EVENTS = (
     {"event_id": "e1", "kind": "view", "item_id": "tea"},
     {"event_id": "e2", "kind": "search", "query": 'a "hot"\tdrink,\nplease'},
@@ -36,8 +35,8 @@ EVENTS = (
     {"event_id": "e6", "kind": "impression", "item_id": "oat", "decision_id": "d9", "position": "1"},
     {"event_id": "e7", "kind": "click", "item_id": "oat", "decision_id": "d9", "position": "1", "session_id": "s1"},
     {"event_id": "e8", "kind": "view", "item_id": "tea", "consent": "false"},
-    {"event_id": "e9", "kind": "dismiss", "item_id": "odd\"id"},
-    {"event_id": "e10", "kind": "cart", "item_id": "long" * 70},
+    {"event_id": "e9", "kind": "dismiss", "item_id": ODD_ID},
+    {"event_id": "e10", "kind": "cart", "item_id": "jam"},
 )  # fmt: skip
 
 
@@ -52,44 +51,42 @@ def make_shop(folder: Path) -> Workspace:
 
 
 def make_shop_with_events(folder: Path) -> Workspace:
-    """A workspace with EVENTS of two users, items with awkward texts, and attributes of users; nothing decided."""
+    """A workspace as if cleaned: EVENTS of two users, items with awkward texts, and attributes of users."""
     workspace = make_shop(folder)
-    files = [_write_events(folder), _write_items(folder), _write_users(folder)]
-    import_files(workspace.data, files, now=NOW)
-    clean(workspace.data, workspace.settings.clean, now=NOW)
+    events = [
+        {"time": time_of(number).isoformat(), "user_id": f"user-{number % 2}", **event}
+        for number, event in enumerate(EVENTS)
+    ]
+    _store("events", events, workspace.events)
+    _store("items", [_item(item_id) for item_id in (*ITEMS, ODD_ID)], workspace.items)
+    known = {"age group": "30-39", "city": "Malmö\tS", "1st/visit~": "2025"}
+    users = [("user-0", {"city": "Bonn"}), ("user-1", known)]
+    rows = [{"user_id": user, "attributes": json.dumps(attributes)} for user, attributes in users]
+    _store("users", rows, workspace.data / "users.parquet")
     return workspace
 
 
-def _write_events(folder: Path) -> Path:
-    columns = sorted({name for event in EVENTS for name in event})
-    path = folder / "events.csv"
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ["time", "user_id", *columns])
-        writer.writeheader()
-        for number, event in enumerate(EVENTS):
-            writer.writerow({"time": time_of(number).isoformat(), "user_id": f"user-{number % 2}", **event})
-    return path
+def _item(item_id: str) -> dict[str, str]:
+    return {
+        "item_id": item_id,
+        "title": f'Fine\t"{item_id[:9]}", новый',
+        "description": "line one\nline two",
+        "category": "Food & Drink > Hot drinks > Loose > Green",
+        "brand": "Åse's",
+        "price": "3.5",
+    }
 
 
-def _write_items(folder: Path) -> Path:
-    path = folder / "items.csv"
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["item_id", "title", "description", "category", "brand", "price"])
-        for item_id in (*ITEMS, 'odd"id', "long" * 70):
-            title, words = f'Fine\t"{item_id[:9]}", новый', "line one\nline two"
-            writer.writerow(
-                [item_id, title, words, "Food & Drink > Hot drinks > Loose > Green", "Åse's", "3.5"]
-            )
-    return path
-
-
-def _write_users(folder: Path) -> Path:
-    path = folder / "users.jsonl"
-    known = {"age group": "30-39", "city": "Malmö\tS", "1st/visit~": "2025"}
-    rows = [{"user_id": f"user-{n}", "attributes": known if n else {"city": "Bonn"}} for n in range(2)]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return path
+def _store(table: Table, rows: list[dict[str, str]], path: Path) -> None:
+    """Rows of texts as a canonical table; what they do not say is NULL."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = path.with_suffix(".jsonl")
+    lines.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    types = ", ".join(f"'{name}': 'VARCHAR'" for name in STORED[table])
+    columns = ", ".join(f'"{name}"::{kind} AS "{name}"' for name, kind in STORED[table].items())
+    read = f"read_json('{lines}', format = 'newline_delimited', columns = {{{types}}})"
+    rows_of(f"COPY (SELECT {columns} FROM {read}) TO '{path}' (FORMAT parquet)")
+    lines.unlink()
 
 
 class FixedOdds(Uniform):

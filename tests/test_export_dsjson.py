@@ -18,7 +18,7 @@ from honeyguide.shop.workspace import Workspace
 from honeyguide.types import Decision, Policy
 from tests.export_fixture import ITEMS, NOW, FixedOdds, log_of, log_pages, make_shop, page
 
-POLICIES = (Uniform(), FixedOdds(), Ranked(0, floor=0.1))
+POLICIES: tuple[Policy, ...] = (Uniform(), FixedOdds(), Ranked(0, floor=0.1))
 
 
 @pytest.fixture(scope="module")

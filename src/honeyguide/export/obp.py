@@ -141,14 +141,21 @@ class _Columns:
 
     def save(self, target: Path, width: int, whole: dict[str, NDArray[Any]]) -> None:
         """What `np.load(target, allow_pickle=False)` reads, with the arrays of `whole` besides."""
-        with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        with zipfile.ZipFile(target, "w") as archive:
             for name, array in whole.items():
-                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                with archive.open(_member(name), "w", force_zip64=True) as member:
                     np.lib.format.write_array(member, array, allow_pickle=False)
             for name, dtype in _DTYPES.items():
                 shape = (self.rows, width) if name == "context" else (self.rows,)
                 self._files[name].seek(0)
-                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                with archive.open(_member(name), "w", force_zip64=True) as member:
                     header = {"descr": dtype.str, "fortran_order": False, "shape": shape}
                     np.lib.format.write_array_header_1_0(member, header)
                     shutil.copyfileobj(self._files[name], member)
+
+
+def _member(name: str) -> zipfile.ZipInfo:
+    """A member that carries no time, so that equal rounds give an equal file."""
+    member = zipfile.ZipInfo(f"{name}.npy")
+    member.compress_type = zipfile.ZIP_DEFLATED
+    return member

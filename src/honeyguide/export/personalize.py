@@ -18,7 +18,6 @@ from honeyguide.export.exporter import ExportReport, FileCount, LeftOut, Needs, 
 from honeyguide.export.tables import AGREED, CSV, REFUSED, attribute, attribute_keys, copy
 from honeyguide.types import Progress
 
-MAX_ID_CHARS = 256
 MIN_INTERACTIONS = 1_000
 MIN_USERS = 25
 """Users with at least two interactions, of which Personalize wants at least this many."""
@@ -99,20 +98,16 @@ class Personalize:
         return ExportReport(self.name, target, tuple(files), missing, tuple(notes))
 
 
-def _short(*columns: str) -> str:
-    return " AND ".join(f"length({column}) <= {MAX_ID_CHARS}" for column in columns)
-
-
 def _line(column: str, limit: int) -> str:
     """SQL for a text in one line and within the limit."""
     return rf"left(regexp_replace({column}, '[\r\n]+', ' ', 'g'), {limit})"
 
 
 _ACTED = "item_id IS NOT NULL AND kind <> 'impression'"
-_TAKEN = f"{_ACTED} AND {AGREED} AND {_short('user_id', 'item_id')}"
-_SHOWN = f"""
+_TAKEN = f"{_ACTED} AND {AGREED}"
+_SHOWN = """
     (SELECT decision_id, string_agg(item_id, '|' ORDER BY position, event_id) AS shown FROM events
-     WHERE kind = 'impression' AND decision_id IS NOT NULL AND NOT contains(item_id, '|') AND {_short("item_id")}
+     WHERE kind = 'impression' AND decision_id IS NOT NULL AND NOT contains(item_id, '|')
      GROUP BY decision_id)"""
 _INTERACTIONS = _Dataset(
     "Interactions",
@@ -151,7 +146,7 @@ def _items(db: duckdb.DuckDBPyConnection) -> _Dataset:
             "PRODUCT_DESCRIPTION", _line("coalesce(description, title)", _MAX_TEXT_CHARS), read_as="textual"
         ),
     ]
-    return _Dataset("Items", tuple(fields), f"FROM items WHERE {_short('item_id')}")
+    return _Dataset("Items", tuple(fields), "FROM items")
 
 
 def _users(keys: tuple[str, ...]) -> _Dataset:
@@ -162,7 +157,7 @@ def _users(keys: tuple[str, ...]) -> _Dataset:
         fields.setdefault(
             name, _Field(name, _line(attribute(key), _MAX_CATEGORY_CHARS), read_as="categorical")
         )
-    return _Dataset("Users", tuple(fields.values()), f"FROM users WHERE {_short('user_id')}")
+    return _Dataset("Users", tuple(fields.values()), "FROM users")
 
 
 def _minimums(db: duckdb.DuckDBPyConnection) -> list[str]:
@@ -186,14 +181,9 @@ def _left_out(db: duckdb.DuckDBPyConnection) -> tuple[LeftOut, ...]:
     def events(where: str) -> int:
         return number(db, f"SELECT count(*) FROM events WHERE {where}")
 
-    too_long = f"of which an id has more than {MAX_ID_CHARS} characters"
+    shown = events("kind = 'impression' AND item_id IS NOT NULL")
     return left_out(
         (events("item_id IS NULL"), "events about no item (searches)"),
-        (
-            events("kind = 'impression' AND item_id IS NOT NULL"),
-            "impressions: they stand beside the reactions to them",
-        ),
+        (shown, "impressions: they stand beside the reactions to them"),
         (events(f"{_ACTED} AND NOT ({AGREED})"), REFUSED),
-        (events(f"{_ACTED} AND {AGREED} AND NOT ({_short('user_id', 'item_id')})"), f"events {too_long}"),
-        (number(db, f"SELECT count(*) FROM items WHERE NOT ({_short('item_id')})"), f"items {too_long}"),
     )
