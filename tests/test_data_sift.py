@@ -239,13 +239,14 @@ def test_rows_keep_their_numbers_in_a_file_that_is_read_by_several_threads(tmp_p
     def csv_fields(i: int) -> list[str]:
         return [f"e{i}", "never" if i in bad else "1714557600", "u", "view", "i1"]
 
-    for kind, line in (
-        ("csv", lambda i: ",".join(csv_fields(i))),
-        ("jsonl", lambda i: json.dumps(dict(zip(NAMES, csv_fields(i), strict=True)))),
-    ):
-        head = ",".join(NAMES) + "\n" if kind == "csv" else ""
+    rows = [csv_fields(i) for i in range(1, n + 1)]
+    texts = {
+        "csv": [",".join(NAMES), *map(",".join, rows)],
+        "jsonl": [json.dumps(dict(zip(NAMES, row, strict=True))) for row in rows],
+    }
+    for kind, lines in texts.items():
         file = tmp_path / f"e.{kind}"
-        file.write_text(head + "\n".join(line(i) for i in range(1, n + 1)))
+        file.write_text("\n".join(lines))
         report = import_files(tmp_path / kind, [tmp_path / "i.csv", file], now=NOW)
         aside = [json.loads(row) for row in Path(str(report.quarantine)).read_text().splitlines()]
         assert [row["row"] for row in aside] == list(bad)

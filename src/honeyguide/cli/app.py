@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import sys
-from datetime import datetime
 from io import TextIOWrapper
 from json import dumps as to_json
 from pathlib import Path
@@ -17,6 +16,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from honeyguide.cli import files
+from honeyguide.cli.options import AsJson, Now, Shop, User, moment
 from honeyguide.errors import (
     DamagedArtifact,
     HoneyguideError,
@@ -39,11 +40,6 @@ app = typer.Typer(
     "130 interrupted.",
 )
 
-Shop = Annotated[Path, typer.Argument(help="The workspace folder.")]
-User = Annotated[str, typer.Argument(help="The user's id.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
-Now = Annotated[str | None, typer.Option(help="Act as if it were this moment (ISO 8601, UTC).")]
-
 EXIT_CODES: tuple[tuple[type[HoneyguideError], int], ...] = (
     (MissingExtra, 4),
     (NotReady, 4),
@@ -52,7 +48,7 @@ EXIT_CODES: tuple[tuple[type[HoneyguideError], int], ...] = (
     (NoSupport, 3),
     (InvalidInput, 3),
 )
-WRONG_USAGE, BAD_INPUT, INTERRUPTED = 2, 3, 130
+WRONG_USAGE, BAD_INPUT, INTERRUPTED = 2, files.BAD_INPUT, 130
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]  # typer exports no more than the leaf
 
 
@@ -136,42 +132,8 @@ def init(
     )
 
 
-@app.command("import")
-def import_(
-    shop: Shop,
-    files: Annotated[list[Path], typer.Argument(help="Files with events and items.")],
-    format: Annotated[
-        str | None, typer.Option(help="canonical or completejourney; found out when not given.")
-    ] = None,
-    to_utc: Annotated[
-        bool, typer.Option("--to-utc", help="Convert times that carry another offset.")
-    ] = False,
-    timezone: Annotated[
-        str | None, typer.Option(help="The zone of times that carry none, e.g. Europe/Berlin.")
-    ] = None,
-    now: Now = None,
-    json: AsJson = False,
-) -> None:
-    """Read events and items from files.
-
-    Bad rows go to quarantine with a reason; the good rows are kept, and importing them again changes nothing.
-    """
-    from honeyguide.cli.show import Stages, show_import
-    from honeyguide.data.ingest import import_files
-    from honeyguide.shop.workspace import Workspace
-
-    workspace, moment = Workspace.at(shop), _moment(now)
-    with Stages(quiet=json) as stages, stages.stage("Import") as progress:
-        report = import_files(
-            workspace.data,
-            files,
-            format=format,
-            now=moment,
-            to_utc=to_utc,
-            timezone=timezone,
-            progress=progress,
-        )
-    show_import(report, workspace, as_json=json)
+app.command()(files.validate)
+app.command("import")(files.import_)
 
 
 @app.command()
@@ -192,13 +154,13 @@ def fit(
     from honeyguide.shop.workspace import Workspace
 
     workspace = Workspace.at(shop)
-    moment, last = _moment(now), None if until is None else _moment(until)
+    at, last = moment(now), None if until is None else moment(until)
     with workspace.alone("fit"), Stages(quiet=json) as stages:
         workspace.drop_damaged()
         journal = SqliteJournal(workspace.journal)
         end = journal.end()
         journal.close()
-        report = run_fit(workspace, now=moment, until=last, journal_offset=end, stage=stages.stage)
+        report = run_fit(workspace, now=at, until=last, journal_offset=end, stage=stages.stage)
     show_fit(report, workspace, as_json=json)
 
 
@@ -222,7 +184,7 @@ def decide(
     from honeyguide.shop.honeyguide import Honeyguide
 
     with Honeyguide.open(shop) as opened:
-        decision = opened.decide(user, k=k, now=_moment(now), exclude=exclude or ())
+        decision = opened.decide(user, k=k, now=moment(now), exclude=exclude or ())
         show_decision(decision, opened.fitted.catalog, as_json=json)
 
 
@@ -253,7 +215,7 @@ def feedback(
 
     with Honeyguide.open(shop) as opened:
         event = opened.feedback(
-            decision, item, cast("EventKind", kind), now=_moment(now), event_id=event_id, value=value
+            decision, item, cast("EventKind", kind), now=moment(now), event_id=event_id, value=value
         )
     show_feedback(event, as_json=json)
 
@@ -271,7 +233,7 @@ def interests(
     from honeyguide.shop.honeyguide import Honeyguide
 
     with Honeyguide.open(shop) as opened:
-        show_interests(user, opened.interests(user, now=_moment(now), top=top), as_json=json)
+        show_interests(user, opened.interests(user, now=moment(now), top=top), as_json=json)
 
 
 @app.command()
@@ -332,6 +294,9 @@ def report(
     show({"report": str(path)}, f"Report: {path}", as_json=json)
 
 
+app.command()(files.export)
+
+
 @app.command()
 def demo(
     folder: Annotated[Path, typer.Argument(help="The workspace to make or go on with.")] = Path("demo-shop"),
@@ -343,19 +308,4 @@ def demo(
     """
     from honeyguide.cli.demo import run_demo
 
-    run_demo(folder, now=_moment(None), as_json=json)
-
-
-def _moment(text: str | None) -> datetime:
-    """The moment a text names, or the wall clock's, which only the command line and an open shop read."""
-    from datetime import UTC
-
-    if text is None:
-        return datetime.now(UTC)  # noqa: TID251 - the command line is where time comes in
-    try:
-        moment = datetime.fromisoformat(text)
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError):  # a day before year 1 cannot be moved to UTC
-        raise InvalidInput(
-            f"{text!r} is no moment: write it like 2026-11-23 or 2026-11-23T10:00:00+00:00"
-        ) from None
+    run_demo(folder, now=moment(None), as_json=json)

@@ -18,7 +18,9 @@ from rich.table import Table
 
 from honeyguide.data.catalog import Catalog
 from honeyguide.data.ingest import ImportReport
+from honeyguide.data.inspect import Inspection
 from honeyguide.evaluate.results import Band, ReplayReport
+from honeyguide.export.exporter import ExportReport
 from honeyguide.fit import FitReport
 from honeyguide.shop.beliefs import UserInterest
 from honeyguide.shop.workspace import Workspace
@@ -85,6 +87,16 @@ def show_import(report: ImportReport, workspace: Workspace, *, as_json: bool) ->
         f"Next: honeyguide fit {workspace.root}" if report.events.stored and report.items.stored else ""
     )
     show(msgspec.to_builtins(report), f"{report}\n{following}".rstrip(), as_json=as_json)
+
+
+def show_inspection(found: Inspection, *, as_json: bool) -> None:
+    """What importing some files would do."""
+    show({"ok": found.ok, **msgspec.to_builtins(found)}, str(found), as_json=as_json)
+
+
+def show_export(report: ExportReport, *, as_json: bool) -> None:
+    """What an export wrote, and what it left out and why."""
+    show(msgspec.to_builtins(report, enc_hook=str), str(report), as_json=as_json)
 
 
 def show_fit(report: FitReport, workspace: Workspace, *, as_json: bool) -> None:

@@ -93,11 +93,12 @@ def filled(raw: RawFile, layout: Layout) -> list[str]:
         for column in STORED[layout.table]
         if column in forced
         or (layout.rest and column == "attributes")
-        or _is_there(raw, layout, layout.columns.get(column))
+        or is_there(raw, layout, layout.columns.get(column))
     ]
 
 
-def _is_there(raw: RawFile, layout: Layout, given: str | None) -> bool:
+def is_there(raw: RawFile, layout: Layout, given: str | None) -> bool:
+    """Whether a file has what a canonical column is made of: an optional column may be missing."""
     if given is None:
         return False
     bare = given.strip('"')
@@ -138,7 +139,7 @@ def _field(raw: RawFile, layout: Layout, clock: Clock, column: str) -> _Field:
     given, kind = layout.columns.get(column), "VARCHAR"
     if layout.rest and column == "attributes":
         given = _rest(raw, layout)
-    elif given is None or not _is_there(raw, layout, given):
+    elif given is None or not is_there(raw, layout, given):
         given = "NULL::VARCHAR"
     elif (bare := given.strip('"')) in raw.columns:
         given, kind = identifier(bare), raw.columns[bare]
