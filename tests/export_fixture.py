@@ -57,12 +57,12 @@ def make_shop_with_events(folder: Path) -> Workspace:
         {"time": time_of(number).isoformat(), "user_id": f"user-{number % 2}", **event}
         for number, event in enumerate(EVENTS)
     ]
-    _store("events", events, workspace.events)
-    _store("items", [_item(item_id) for item_id in (*ITEMS, ODD_ID)], workspace.items)
+    store("events", events, workspace.events)
+    store("items", [_item(item_id) for item_id in (*ITEMS, ODD_ID)], workspace.items)
     known = {"age group": "30-39", "city": "Malmö\tS", "1st/visit~": "2025"}
     users = [("user-0", {"city": "Bonn"}), ("user-1", known)]
     rows = [{"user_id": user, "attributes": json.dumps(attributes)} for user, attributes in users]
-    _store("users", rows, workspace.data / "users.parquet")
+    store("users", rows, workspace.data / "users.parquet")
     return workspace
 
 
@@ -77,7 +77,7 @@ def _item(item_id: str) -> dict[str, str]:
     }
 
 
-def _store(table: Table, rows: list[dict[str, str]], path: Path) -> None:
+def store(table: Table, rows: list[dict[str, str]], path: Path) -> None:
     """Rows of texts as a canonical table; what they do not say is NULL."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = path.with_suffix(".jsonl")

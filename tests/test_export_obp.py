@@ -144,3 +144,15 @@ def test_decisions_of_another_width_are_left_out_and_counted(tmp_path: Path) -> 
     assert "2 model versions" in report.notes[0]
     assert load(tmp_path / "rounds.npz")["context"].shape == (8, 2)
     assert report.files[0].rows == 8
+
+
+def test_a_large_catalogue_keeps_every_mean(tmp_path: Path) -> None:
+    workspace = make_shop(tmp_path)
+    items = tuple(f"sku-{number}" for number in range(300))
+    decisions = [page(number, k=1, policy=FixedOdds(), items=items) for number in range(3)]
+    with journal_of(workspace) as journal:
+        journal.append(decisions)
+    export_shop(workspace, "obp", tmp_path / "rounds.npz", now=NOW)
+    found = load(tmp_path / "rounds.npz")
+    first = dict(zip(found["item_ids"].tolist(), found["action_context"][:, 0].tolist(), strict=True))
+    assert first == {item_id: number + 1.0 for number, item_id in enumerate(items)}

@@ -134,7 +134,19 @@ def test_a_file_is_no_place_for_a_folder_nor_a_folder_for_a_file(shop: Workspace
             export_shop(shop, "obp", tmp_path / "folder", now=NOW, overwrite=overwrite)
 
 
-@pytest.mark.parametrize("place", ["", "journal.db", "honeyguide.toml", "data/events", "models", "cache/x"])
+OWN = [
+    "",
+    "journal.db",
+    "journal.db-wal",
+    ".fit.lock",
+    "honeyguide.toml",
+    "data/x",
+    "models",
+    "cache/../data",
+]
+
+
+@pytest.mark.parametrize("place", OWN)
 def test_what_the_shop_lives_from_is_never_written_over(shop: Workspace, place: str) -> None:
     before = everything_in(shop.root)
     with pytest.raises(InvalidInput, match="belongs to the shop itself"):
@@ -204,6 +216,19 @@ def test_when_the_disk_fails_the_last_export_is_still_there(
         export_shop(shop, "breaks", out, now=NOW)
     assert caught.value.path == str(out)
     assert everything_in(out.parent) == before
+
+
+def test_a_place_that_cannot_be_is_refused_in_words(shop: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for name in ("dsjson", "recbole"):
+        with pytest.raises(InvalidFile, match="the export failed"):
+            export_shop(shop, name, tmp_path / "file" / "out", now=NOW)
+
+
+def test_an_empty_folder_is_filled(shop: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    report = export_shop(shop, "recbole", tmp_path / "out", now=NOW)
+    assert set(everything_in(tmp_path / "out")) == {file.name for file in report.files}
 
 
 def test_a_damaged_table_is_not_taken_for_a_full_disk(shop: Workspace, tmp_path: Path) -> None:

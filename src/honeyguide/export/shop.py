@@ -43,6 +43,7 @@ def export_shop(
     """
     exporter = exporter_named(format)
     check_utc(now, "now")
+    out = out.resolve()
     _check_outside(workspace, out)
     with workspace.alone("export"), _explained(out):
         written = Written(workspace.cache / "exports.json")
@@ -60,19 +61,24 @@ def _write(
         if exporter.folder:
             staged.mkdir()
         report = exporter.write(source, staged, progress)
-        moves = [(staged, out)]
-        if exporter.folder:
-            out.mkdir(exist_ok=True)
-            moves = [(staged / file.name, out / file.name) for file in report.files]
-        for temporary, _ in moves:
-            sync(temporary)
-        replace_files(moves)
-    finals = [final for _, final in moves]
+        names = [file.name for file in report.files] if exporter.folder else [""]
+        for name in {*names, ""}:
+            sync(staged / name)
+        if exporter.folder and _holds_files(out):
+            replace_files([(staged / name, out / name) for name in names])
+        else:
+            replace_files([(staged, out)])
+    finals = [out / name for name in names]
     if exporter.folder:
         for stale in written.left_in(out, finals):
             stale.unlink()
     written.remember(finals)
     return replace(report, out=out)
+
+
+def _holds_files(out: Path) -> bool:
+    """An empty folder can be replaced in one step; the files of another one are replaced one by one."""
+    return out.is_dir() and any(out.iterdir())
 
 
 @contextmanager
@@ -102,10 +108,12 @@ def _source(workspace: Workspace, needs: Needs, now: datetime, progress: Progres
 
 def _check_outside(workspace: Workspace, out: Path) -> None:
     """InvalidInput where an export would lie among the files that the shop itself lives from."""
-    place, root = out.resolve(), workspace.root.resolve()
-    own = [root / FILE_NAME, workspace.journal.resolve()]
-    own += [folder.resolve() for folder in (workspace.data, workspace.models, workspace.cache)]
-    if place == root or any(place.is_relative_to(path) for path in own):
+    root = workspace.root.resolve()
+    folders = [folder.resolve() for folder in (workspace.data, workspace.models, workspace.cache)]
+    # the journal's log lies beside it, and locks begin with a dot
+    files = (FILE_NAME, workspace.journal.name, ".")
+    own = out == root or (out.parent == root and out.name.startswith(files))
+    if own or any(out.is_relative_to(folder) for folder in folders):
         raise InvalidInput(
             f"{out} belongs to the shop itself: export to a place of its own, such as {root / 'exports'}"
         )
