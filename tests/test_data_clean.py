@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -8,12 +7,12 @@ import pytest
 
 from honeyguide.config import Clean
 from honeyguide.data.catalog import Catalog
-from honeyguide.data.clean import CleaningReport, clean, load_cleaning
+from honeyguide.data.clean import clean, load_cleaning
 from honeyguide.data.ingest import import_files
 from honeyguide.data.table import load_events, user_events
 from honeyguide.errors import DamagedArtifact, InvalidInput, NotReady, UnknownItem
+from tests.dirty_log import NOW, OFF
 
-NOW = datetime(2024, 6, 1, tzinfo=UTC)
 ITEMS = """item_id,title,category
 i1,Shoe,Shoes > Running
 i2,,
@@ -36,7 +35,6 @@ b3,2024-05-02T12:00:00Z,bot,view,i1,
 b4,2024-05-09T12:00:00Z,bot,view,i1,
 """
 STRICT = Clean(bot_events_per_day=2, exclude_categories=("fuel",))
-OFF = Clean(duplicate_window_s=0, drop_future=False, bot_events_per_day=0, max_value=0)
 
 
 @pytest.fixture
@@ -54,39 +52,29 @@ def left(data: Path) -> set[str]:
     }
 
 
-def dropped(report: CleaningReport) -> dict[str, int]:
-    return {rule.rule: rule.rows for rule in report.rules}
-
-
-@pytest.mark.parametrize(
-    ("settings", "rule", "gone"),
-    [
-        (replace(OFF, duplicate_window_s=1.0), "duplicate", {"e2"}),
-        (replace(OFF, duplicate_window_s=10.0), "duplicate", {"e2", "e3"}),
-        (replace(OFF, drop_future=True), "future", {"e9"}),
-        (replace(OFF, max_value=1000.0), "value_outlier", {"e6"}),
-        (replace(OFF, bot_events_per_day=8), "bot", {f"e{i}" for i in range(1, 10)} | {"s1"}),
-        (replace(OFF, exclude_categories=("fuel",)), "excluded_category: events", {"e8"}),
-    ],
-)
-def test_each_rule_drops_its_rows_and_no_others(
-    data: Path, settings: Clean, rule: str, gone: set[str]
-) -> None:
-    clean(data, OFF, now=NOW, drop_non_positive=False, drop_textless=False)
-    everything = left(data)
-    report = clean(data, settings, now=NOW, drop_non_positive=False, drop_textless=False)
-    assert everything - left(data) == gone
-    assert dropped(report)[rule] == len(gone)
-    assert report.events_in - report.events_out == len(gone)
+def test_the_rules_of_a_shop_that_asks_for_nothing_special(data: Path) -> None:
+    report = clean(data, Clean(), now=NOW)
+    counts = {
+        "near_duplicate": 1,  # e2
+        "refund": 1,  # e4 gives back e3, the latest of that amount
+        "refunded_purchase": 1,
+        "non_positive_purchase": 1,  # e5
+        "value_outlier": 1,  # e6
+        "future": 1,  # e9
+        "item_without_text": 1,  # i2
+        "item_gone": 1,  # e7
+        "session": 7,
+    }
+    assert {rule.rule: rule.rows for rule in report.rules if rule.rows} == counts
+    assert left(data) == {"e1", "e8", "s1", "b1", "b2", "b3", "b4"}
+    assert Catalog.read(data / "clean" / "items.parquet").ids == ("i1", "i3")
     assert all(rule.reason for rule in report.rules)
 
 
-def test_purchases_worth_nothing_and_items_without_text_go_unless_told_otherwise(data: Path) -> None:
+def test_with_every_rule_off_only_what_speaks_of_no_item_is_looked_for(data: Path) -> None:
     report = clean(data, OFF, now=NOW)
-    counts = {"non_positive_purchase": 2, "item_without_text: items": 1, "item_without_text: events": 1}
-    assert dropped(report) == counts
-    assert Catalog.read(data / "clean" / "items.parquet").ids == ("i1", "i3")
-    assert clean(data, OFF, now=NOW, drop_non_positive=False, drop_textless=False).rules == ()
+    assert [(rule.rule, rule.rows) for rule in report.rules] == [("item_gone", 0)]
+    assert (report.events_in, report.events_out, report.items_out) == (14, 14, 3)
 
 
 def test_cleaning_twice_gives_the_same_and_its_report_is_kept(data: Path) -> None:

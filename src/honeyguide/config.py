@@ -20,21 +20,63 @@ FILE_NAME = "honeyguide.toml"
 class Clean:
     """Which cleaning rules run, and their thresholds."""
 
-    duplicate_window_s: float = 1.0
-    """Same user, item, kind and value within this many seconds is one event."""
+    drop_without_consent: bool = True
+    """Drop events whose user has not agreed to be learned from."""
     drop_future: bool = True
     """Drop events later than the import's own clock."""
+    merge_identities: bool = True
+    """Give what was done under an anonymous id to the user who is known to stand behind it."""
+    normalise_queries: bool = True
+    """Write a search the same way however it was typed: lower case, plain spaces, no punctuation at the ends."""
+    drop_duplicates: bool = True
+    """Of events that tell the same of the same moment only one counts."""
+    duplicate_window_s: float = 1.0
+    """Same user, item, kind and value within this many seconds is one event; 0 switches the rule off."""
     bot_events_per_day: int = 2000
     """A user with more events than this on one day is taken for a bot; 0 switches the rule off."""
+    bot_items_per_day: int = 500
+    """More different items than this on one day speak for a bot, as two more signs do; 0 switches this one off."""
+    bot_dwell_s: float = 1.5
+    """Half of the views following each other within fewer seconds than this speak for a bot; 0 switches it off."""
+    bot_entropy_bits: float = 1.0
+    """Intervals as regular as this (entropy of their logarithms) speak for a bot; 0 switches this sign off."""
+    cancel_refunds: bool = True
+    """A purchase that was given back is none: drop it together with its refund."""
+    drop_worthless: bool = True
+    """Drop purchases worth 0 or less: give-aways and coupon bookkeeping."""
     max_value: float = 1000.0
     """An event worth more than this is an outlier; 0 switches the rule off."""
+    price_ratio: float = 20.0
+    """A unit price more than this many times the item's own median is an outlier; 0 switches the rule off."""
+    quantity_ratio: float = 20.0
+    """A quantity more than this many times what 95 % of the item's buyers take is an outlier; 0 switches it off."""
+    outlier_purchases: int = 20
+    """An item must have been bought this often before it is said what is normal for it."""
     exclude_categories: tuple[str, ...] = ()
     """Items whose first category is one of these are not recommendable: dropped with their events."""
+    clean_texts: bool = True
+    """Take HTML, control characters and double spaces out of the texts of items."""
+    boilerplate_share: float = 0.3
+    """A line that stands in this share of all descriptions tells nothing and is taken out; 0 switches it off."""
+    drop_textless: bool = True
+    """Drop items of which nothing is known that could be read, with their events."""
+    before_created_days: float = 1.0
+    """Count events this many days before their item was created (they are kept); 0 switches the rule off."""
+    k_core: int = 0
+    """Keep only users and items with at least this many events, each among the others; 0 switches the rule off."""
+    session_gap_minutes: int = 30
+    """Events without a session belong to one until their user pauses this long; 0 leaves them without."""
 
     def __post_init__(self) -> None:
-        _at_least(self, "duplicate_window_s", 0)
-        _at_least(self, "bot_events_per_day", 0)
-        _at_least(self, "max_value", 0)
+        for key in ("duplicate_window_s", "bot_events_per_day", "bot_items_per_day", "bot_dwell_s"):
+            _at_least(self, key, 0)
+        for key in ("bot_entropy_bits", "max_value", "before_created_days", "k_core", "session_gap_minutes"):
+            _at_least(self, key, 0)
+        for key in ("price_ratio", "quantity_ratio"):
+            if getattr(self, key) != 0:
+                _at_least(self, key, 1)
+        _at_least(self, "outlier_purchases", 2)
+        _within(self, "boilerplate_share", 0, 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,16 +19,16 @@ Clock skew is not looked for beyond that: a zone that is off by whole hours look
 hour later, and the order of an import is no fact about time. What would be sure (in the future, long before
 the item was there) is dropped and counted.
 
-Rules that cannot apply (no negative value, no anonymous ids, no searches) cost nothing: one pass over the log says
-so. What is written keeps the order of the import, for sorting millions of rows would cost more than many of the
-rules; `load_events` sorts for itself. Cleaning what is clean changes nothing, but for the k-core (without an item or
+Rules that cannot apply (no negative value, no anonymous ids, no searches) cost nothing and are not in the report: one
+pass over the log says so. What is written keeps the order of the import, for sorting millions of rows would cost
+more than many of the rules; `load_events` sorts for itself. Cleaning what is clean changes nothing, but for the k-core (without an item or
 a user, others may look different) and for a purchase that a part refund has made equal to its neighbour.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -45,7 +45,6 @@ from honeyguide.data.cleaning.duplicates import duplicates
 from honeyguide.data.cleaning.log import Log
 from honeyguide.data.cleaning.outliers import price_outliers, quantity_outliers
 from honeyguide.data.cleaning.people import merge_identities
-from honeyguide.data.cleaning.queries import normalise_queries
 from honeyguide.data.cleaning.refunds import cancel_refunds
 from honeyguide.data.cleaning.report import CleaningReport, RuleCount
 from honeyguide.data.cleaning.sessions import SESSION_ID, sessionise
@@ -74,6 +73,7 @@ class _Facts:
     dearest: float
     purchases: int
     sessionless: int
+    dated_items: int
 
 
 def clean(folder: Path, settings: Clean, *, now: datetime, progress: Progress = silent) -> CleaningReport:
@@ -88,7 +88,7 @@ def clean(folder: Path, settings: Clean, *, now: datetime, progress: Progress = 
         log = Log.open(db, folder / "events.parquet", scratch)
         items_in = items.load_items(log, folder / "items.parquet")
         facts = _facts(db)
-        steps = list(_steps(log, settings, facts, folder, now))
+        steps = _steps(log, settings, facts, folder, now)
         counts: list[RuleCount] = []
         for done, step in enumerate(steps, start=1):
             found = step()
@@ -118,14 +118,64 @@ def load_cleaning(folder: Path) -> CleaningReport:
         raise DamagedArtifact(f"{path}: {error}. Run again: honeyguide fit {folder.parent}") from None
 
 
-def _steps(log: Log, settings: Clean, facts: _Facts, folder: Path, now: datetime) -> Iterator[Step]:
-    """The rules that are switched on, in their order; one that cannot apply says 0 without looking."""
-    if settings.drop_without_consent:
-        yield _if(facts.refusals, lambda: simple.without_consent(log), "without_consent")
-    if settings.drop_future:
-        yield lambda: simple.future(log, now)
-    if settings.merge_identities and (facts.devices or (folder / "identities.parquet").is_file()):
-        yield lambda: merge_identities(log, folder / "identities.parquet")
+def _steps(log: Log, settings: Clean, facts: _Facts, folder: Path, now: datetime) -> list[Step]:
+    """The rules that are switched on and can apply, in their order."""
+    s, identities = settings, folder / "identities.parquet"
+    signs = Signs(s.bot_events_per_day, s.bot_items_per_day, s.bot_dwell_s, s.bot_entropy_bits)
+    enough = s.outlier_purchases <= facts.purchases
+    rules: list[tuple[object, Step]] = [
+        (s.drop_without_consent and facts.refusals, lambda: simple.without_consent(log)),
+        (s.drop_future and facts.last_us > to_us(now), lambda: simple.future(log, now)),
+        (
+            s.merge_identities and (facts.devices or identities.is_file()),
+            lambda: merge_identities(log, identities),
+        ),
+        (
+            s.drop_duplicates or s.duplicate_window_s,
+            lambda: duplicates(log, exact=s.drop_duplicates, window_s=s.duplicate_window_s),
+        ),
+        (signs.any_verdict, lambda: bots(log, signs)),
+        (s.cancel_refunds and facts.refunds, lambda: cancel_refunds(log)),
+        (s.drop_worthless and facts.worthless, lambda: simple.worthless(log)),
+        (s.max_value and facts.dearest > s.max_value, lambda: simple.too_dear(log, s.max_value)),
+        (s.price_ratio and enough, lambda: price_outliers(log, s.price_ratio, s.outlier_purchases)),
+        (s.quantity_ratio and enough, lambda: quantity_outliers(log, s.quantity_ratio, s.outlier_purchases)),
+        (s.exclude_categories, lambda: items.excluded_category(log, s.exclude_categories)),
+        (s.drop_textless, lambda: items.without_text(log)),
+        (True, lambda: simple.item_gone(log)),
+        (
+            s.before_created_days and facts.dated_items,
+            lambda: simple.before_created(log, s.before_created_days),
+        ),
+        (s.k_core, lambda: k_core(log, s.k_core)),
+        (s.session_gap_minutes and facts.sessionless, lambda: sessionise(log, s.session_gap_minutes)),
+    ]
+    return [step for applies, step in rules if applies]
+
+
+def _facts(db: duckdb.DuckDBPyConnection) -> _Facts:
+    row = db.execute("""
+        SELECT count(*), count(*) FILTER (consent = false), coalesce(epoch_us(max("time")), 0), count(anonymous_id),
+               count(query), count(*) FILTER (kind = 'purchase' AND (value < 0 OR quantity < 0)),
+               count(*) FILTER (kind = 'purchase' AND value <= 0), coalesce(max(abs(value)), 0),
+               count(*) FILTER (kind = 'purchase'), count(*) - count(session_id),
+               (SELECT count(created_at) FROM items)
+        FROM stored""").fetchone()
+    return _Facts(*(row or ()))
+
+
+def _store(db: duckdb.DuckDBPyConnection, scratch: Path, target: Path) -> None:
+    """Write both tables and move them into place, the items before the events that speak of them."""
+    made = number(db, "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'sessions'")
+    events = "FROM events"
+    if made:
+        session = f"coalesce(session_id, {SESSION_ID}) AS session_id"
+        events = f'SELECT events.* REPLACE ({session}) FROM events LEFT JOIN sessions USING ("row")'
+    kept = ", ".join(f'"{column}"' for column in EVENTS)
+    write_parquet(db, "SELECT * FROM items ORDER BY item_id", scratch / "items.parquet")
+    write_parquet(db, f"SELECT {kept} FROM ({events})", scratch / "events.parquet")
+    names = ("items.parquet", "events.parquet")
+    replace_files([(scratch / name, target / name) for name in names])
 
 
 def _check_there(folder: Path) -> None:
