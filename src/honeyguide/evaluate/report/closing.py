@@ -1,10 +1,10 @@
-"""What stands behind the numbers: cleaning, limits, timings, words."""
+"""What stands behind the numbers: limits, timings, words."""
 
 from __future__ import annotations
 
 from honeyguide.evaluate.report.charts import share_bar
-from honeyguide.evaluate.report.html import Column, Markup, element, join, nothing, paragraph, section, table
-from honeyguide.evaluate.report.words import NBSP, number, percent, small_share
+from honeyguide.evaluate.report.html import Column, Markup, element, nothing, paragraph, section, table
+from honeyguide.evaluate.report.words import NBSP, number
 from honeyguide.evaluate.results import ReplayReport
 
 _GLOSSARY = (
@@ -30,54 +30,6 @@ _HOW_TO_READ = (
     "A discovery is worth more than its reward: it is what the next pages learn from.",
     "Early weeks pay for later ones: judge exploring by where the added-up difference ends, not where it begins.",
 )
-
-
-def cleaning_section(report: ReplayReport) -> Markup:
-    """What cleaning removed, rule by rule."""
-    cleaning = report.cleaning
-    totals = table(
-        "Rows that cleaning was given, and rows that it passed on",
-        [Column("Rows", heads_row=True), *(Column(t, numeric=True) for t in ("In", "Out", "Kept"))],
-        [
-            ["Events", *_totals(cleaning.events_in, cleaning.events_out)],
-            ["Items", *_totals(cleaning.items_in, cleaning.items_out)],
-        ],
-    )
-    rules = _rules(report) if cleaning.rules else nothing("No cleaning rule was switched on.")
-    return section("cleaning", "What cleaning removed", totals, rules)
-
-
-def _totals(before: int, after: int) -> list[str]:
-    return [number(before), number(after), percent(after / before, 2) if before else "\u2013"]
-
-
-def _rules(report: ReplayReport) -> Markup:
-    cleaning = report.cleaning
-    rows_in = cleaning.events_in + cleaning.items_in
-    most = max(rule.rows for rule in cleaning.rules)
-
-    def share(rows: int) -> str:
-        return small_share(rows / rows_in) if rows_in else "\u2013"
-
-    return table(
-        "Rows that each rule dropped or mended",
-        [
-            Column("Rule", heads_row=True),
-            Column("Rows", numeric=True),
-            Column("Share of all rows"),
-            Column("Why"),
-        ],
-        [
-            [
-                rule.rule.replace("_", " "),
-                number(rule.rows),
-                join([share_bar(rule.rows, most), " ", element("span", share(rule.rows), class_="measure")]),
-                rule.reason,
-            ]
-            for rule in cleaning.rules
-        ],
-        note="Shares are of all rows in, events and items together; the longest bar is the busiest rule.",
-    )
 
 
 def limits_section(report: ReplayReport) -> Markup:

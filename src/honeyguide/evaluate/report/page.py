@@ -9,7 +9,8 @@ from pathlib import Path
 
 from honeyguide.artifacts import write_atomically
 from honeyguide.evaluate.report.check import check_report
-from honeyguide.evaluate.report.closing import cleaning_section, limits_section
+from honeyguide.evaluate.report.cleaning import cleaning_section
+from honeyguide.evaluate.report.closing import limits_section
 from honeyguide.evaluate.report.decisions import decisions_section
 from honeyguide.evaluate.report.headline import headline
 from honeyguide.evaluate.report.html import Markup, element, join
