@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from honeyguide.data.clean import RuleCount
@@ -28,7 +27,7 @@ RULES = (
 
 @pytest.fixture(scope="module")
 def report() -> ReplayReport:
-    found = make_report(np.random.default_rng(7))
+    found = make_report()
     return replace(found, cleaning=replace(found.cleaning, rules=RULES))
 
 

@@ -21,8 +21,9 @@ the item was there) is dropped and counted.
 
 Rules that cannot apply (no negative value, no anonymous ids, no searches) cost nothing and are not in the report: one
 pass over the log says so. What is written keeps the order of the import, for sorting millions of rows would cost
-more than many of the rules; `load_events` sorts for itself. Cleaning what is clean changes nothing, but for the k-core (without an item or
-a user, others may look different) and for a purchase that a part refund has made equal to its neighbour.
+more than many of the rules; `load_events` sorts for itself. Cleaning what is clean changes nothing, but for the
+k-core (without an item or a user, others may look different) and for a purchase that a part refund has made equal
+to its neighbour.
 """
 
 from __future__ import annotations

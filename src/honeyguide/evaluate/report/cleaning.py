@@ -38,11 +38,10 @@ def _totals(before: int, after: int) -> list[str]:
 
 def _rules(report: ReplayReport) -> Markup:
     cleaning = report.cleaning
-    of = {"events": cleaning.events_in, "items": cleaning.items_in}
     most = max(rule.rows for rule in cleaning.rules)
 
     def share(rule: RuleCount) -> str:
-        rows = of[rule.table]
+        rows = cleaning.items_in if rule.table == "items" else cleaning.events_in
         return small_share(rule.rows / rows) if rows else _UNKNOWN
 
     return table(
