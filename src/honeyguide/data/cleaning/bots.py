@@ -83,7 +83,7 @@ def _make_signs(log: Log, signs: Signs) -> None:
     log.db.execute(f"""
         CREATE TABLE breadths AS SELECT nr, max(k) AS k FROM
             (SELECT nr, count(DISTINCT item_id) AS k
-             FROM acts SEMI JOIN (FROM days WHERE n > {signs.items_per_day}) AS big
+             FROM acts SEMI JOIN (FROM days WHERE {signs.items_per_day} BETWEEN 1 AND n - 1) AS big
                   ON big.nr = acts.nr AND big.day = epoch_us(acts."time") // 86400000000
              GROUP BY nr, epoch_us("time") // 86400000000) GROUP BY nr""")
     log.db.execute(f"""

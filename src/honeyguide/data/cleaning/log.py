@@ -1,10 +1,10 @@
-"""The event log while it is cleaned: the stored file, what is mended in it, and one verdict per event.
+"""The event log while it is cleaned: the stored file, what is mended in it, and who is convicted.
 
 Nothing wide is copied. The view `events` reads the columns that a rule asks for from the Parquet file, with what the
 rules before have mended, without the rows they have dropped. The relations that it is made of:
 
     stored            the file, `row` being a row's number in it
-    verdicts          row -> the number of the first rule that convicted it
+    verdicts          the rows that a rule has convicted; each rule looks only at the others
     owners, borrowed  anonymous id -> user, and row -> user where a device has had several
     queries           query -> query, normalised
     amounts           row -> value and quantity, after a part was refunded
@@ -19,11 +19,12 @@ from pathlib import Path
 import duckdb
 import msgspec
 
-from honeyguide.data.cleaning.report import Effect, Evidence, ExampleEvent, RuleCount
+from honeyguide.data.cleaning.report import Effect, ExampleEvent, RuleCount
 from honeyguide.data.columns import EVENTS
 from honeyguide.data.database import identifier, literal, number, parquet
 
 EXAMPLES = 5
+"""Rows that a rule shows as evidence."""
 
 _JOINS = {
     "owners": "LEFT JOIN owners ON owners.anonymous_id = stored.user_id",
@@ -46,7 +47,7 @@ class Log:
         columns = stored_columns(db, path, EVENTS)
         rows = parquet(path).removesuffix(")") + ", file_row_number = true)"
         db.execute(f'CREATE VIEW stored AS SELECT file_row_number AS "row", {columns} FROM {rows}')
-        db.execute('CREATE TABLE verdicts ("row" BIGINT, rule SMALLINT)')
+        db.execute('CREATE TABLE verdicts ("row" BIGINT)')
         db.execute('CREATE TABLE examples ("row" BIGINT, rule VARCHAR, place INTEGER, note VARCHAR)')
         log = cls(db, scratch)
         log.define()
@@ -56,20 +57,7 @@ class Log:
         """Make the view `events` anew, after something has come to what is mended."""
         made = {row[0] for row in self.db.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
         joins = [join for name, join in _JOINS.items() if name in made]
-        mended: dict[str, str] = {}
-        if "owners" in made:
-            user = "coalesce(owners.user_id, stored.user_id)"
-            if "borrowed" in made:
-                user = f"coalesce(borrowed.user_id, {user[9:]}"
-            device = f"CASE WHEN {user} <> stored.user_id THEN stored.user_id END"
-            mended = {"user_id": user, "anonymous_id": f"coalesce(stored.anonymous_id, {device})"}
-        if "queries" in made:
-            mended["query"] = "CASE WHEN queries.before IS NULL THEN stored.query ELSE queries.after END"
-        if "amounts" in made:
-            for column in ("value", "quantity"):
-                mended[column] = (
-                    f'CASE WHEN amounts."row" IS NULL THEN stored.{column} ELSE amounts.{column} END'
-                )
+        mended = _mended(made)
         columns = ", ".join(
             f"{mended.get(column, f'stored.{identifier(column)}')} AS {identifier(column)}"
             for column in EVENTS
@@ -93,7 +81,7 @@ class Log:
             SELECT "row", {literal(rule)}, row_number() OVER (ORDER BY weight DESC NULLS LAST, "row"), note
             FROM (FROM met ORDER BY weight DESC NULLS LAST, "row" LIMIT {EXAMPLES})""")
         if effect == "dropped":
-            self.db.execute('INSERT INTO verdicts SELECT "row", 0 FROM met')
+            self.db.execute('INSERT INTO verdicts SELECT "row" FROM met')
         return RuleCount(rule, number(self.db, "SELECT count(*) FROM met"), reason, effect=effect)
 
     def with_examples(self, counts: Iterable[RuleCount]) -> tuple[RuleCount, ...]:
@@ -128,6 +116,22 @@ class Log:
         return n
 
 
+def _mended(made: set[str]) -> dict[str, str]:
+    """SQL for the columns that are no longer as they were stored, given which tables there are by now."""
+    mended: dict[str, str] = {}
+    if "owners" in made:
+        borrowed = "borrowed.user_id, " if "borrowed" in made else ""
+        user = f"coalesce({borrowed}owners.user_id, stored.user_id)"
+        device = f"CASE WHEN {user} <> stored.user_id THEN stored.user_id END"
+        mended = {"user_id": user, "anonymous_id": f"coalesce(stored.anonymous_id, {device})"}
+    if "queries" in made:
+        mended["query"] = "CASE WHEN queries.before IS NULL THEN stored.query ELSE queries.after END"
+    if "amounts" in made:
+        for column in ("value", "quantity"):
+            mended[column] = f'CASE WHEN amounts."row" IS NULL THEN stored.{column} ELSE amounts.{column} END'
+    return mended
+
+
 def stored_columns(db: duckdb.DuckDBPyConnection, path: Path, wanted: Mapping[str, str]) -> str:
     """SQL for the canonical columns out of a file that may lack the newer ones."""
     there = {row[0] for row in db.execute(f"DESCRIBE SELECT * FROM {parquet(path)}").fetchall()}
@@ -135,6 +139,3 @@ def stored_columns(db: duckdb.DuckDBPyConnection, path: Path, wanted: Mapping[st
         identifier(column) if column in there else f"NULL::{kind} AS {identifier(column)}"
         for column, kind in wanted.items()
     )
-
-
-__all__ = ["EXAMPLES", "Evidence", "Log", "stored_columns"]
