@@ -6,6 +6,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -63,6 +64,7 @@ def dropped(report: CleaningReport, table: str) -> int:
     return sum(rule.rows for rule in report.rules if rule.table == table and rule.effect == "dropped")
 
 
+@pytest.mark.slow
 @few
 @given(dirty_logs())
 def test_every_row_is_kept_or_counted_under_exactly_one_rule(rows: list[Row]) -> None:
@@ -77,6 +79,7 @@ def test_every_row_is_kept_or_counted_under_exactly_one_rule(rows: list[Row]) ->
     assert all(rule.rows >= len(rule.evidence.events) for rule in report.rules)
 
 
+@pytest.mark.slow
 @few
 @given(dirty_logs())
 def test_cleaning_what_is_clean_changes_nothing(rows: list[Row]) -> None:
@@ -93,6 +96,7 @@ def test_cleaning_what_is_clean_changes_nothing(rows: list[Row]) -> None:
     assert dropped(report, "events") == dropped(report, "items") == 0
 
 
+@pytest.mark.slow
 @few
 @given(st.data())
 def test_the_order_of_the_rows_does_not_matter(data: st.DataObject) -> None:
