@@ -29,7 +29,7 @@ from honeyguide.data.validate import CONTENT_IDS, Clock, content_id, judge, time
 from honeyguide.errors import InvalidInput
 from honeyguide.types import Progress
 
-_SORTABLE = 40_000_000  # 320 MB of hashes
+_SORTABLE = 50_000_000  # 200 MB of hashes
 _SAYABLE = 50_000  # more values than this are not written into SQL one by one
 T = TypeVar("T")
 KNOWN = "item_id IN (SELECT item_id FROM known)"
@@ -272,19 +272,17 @@ def _reject_unknown_items(db: duckdb.DuckDBPyConnection, part: Sifted, entry: In
         WHERE item_id IS NOT NULL AND NOT ({KNOWN})""")
     if not number(db, "SELECT count(*) FROM unknown"):
         return
-    lost = f"SELECT rowid AS place FROM {name} WHERE ok AND item_id IN (FROM unknown)"
-    db.execute(f"CREATE OR REPLACE TABLE lost AS {lost}")
     db.execute(f"""
         INSERT INTO rejects
         SELECT {part.input}, coalesce(row, rowid + 1), 'events', 'unknown_item', {unknown_item_message()},
                {_as_json(part, entry)}
-        FROM {name} WHERE rowid IN (FROM lost)""")
-    db.execute(f"UPDATE {name} SET ok = false WHERE rowid IN (FROM lost)")
+        FROM {name} WHERE ok AND item_id IN (FROM unknown)""")
+    db.execute(f"UPDATE {name} SET ok = false WHERE ok AND item_id IN (FROM unknown)")
 
 
 def _as_json(part: Sifted, entry: Input) -> str:
-    """SQL for a good row as quarantine shows it, where its line cannot be fetched from the file."""
-    if entry.raw.kind == "jsonl":
+    """SQL for a good row as quarantine shows it, where its line is not fetched from the file."""
+    if entry.raw.kind == "jsonl" and not is_plain(part.layout):
         return "NULL::JSON"
     time = time_of(part.layout.table)
     shown = {
@@ -366,13 +364,13 @@ def _reject_repeated(db: duckdb.DuckDBPyConnection, found: Gathered, table: Tabl
         return
     key = KEYS[table]
     if not _find_twice(
-        db, " UNION ALL ".join(f"SELECT hash({key}) AS h FROM {part.name} WHERE ok" for part in parts)
+        db, " UNION ALL ".join(f"SELECT {_hash(key)} AS h FROM {part.name} WHERE ok" for part in parts)
     ):
         return
     rows = " UNION ALL ".join(
         f"SELECT {part.input} AS file, {place} AS part, rowid AS place, coalesce(row, rowid + 1) AS {ROW}, "
         f"{key} AS id, {_as_json(part, found.inputs[part.input])} AS raw "
-        f"FROM {part.name} WHERE ok AND hash({key}) IN (SELECT h FROM twice)"
+        f"FROM {part.name} WHERE ok AND {_hash(key)} IN (SELECT h FROM twice)"
         for place, part in enumerate(parts)
     )
     db.execute(f"""
@@ -390,9 +388,10 @@ def _reject_repeated(db: duckdb.DuckDBPyConnection, found: Gathered, table: Tabl
 def _find_twice(db: duckdb.DuckDBPyConnection, hashes: str) -> bool:
     """Make the relation `twice` of the hashes that are there more than once; whether there are any.
 
-    numpy sorts integers twice as fast as DuckDB groups them; what is too long for it is left to DuckDB.
+    Half of DuckDB's hash does: that two ids share it says only that they have to be compared. numpy sorts integers
+    twice as fast as DuckDB groups them; what is too long for it is left to DuckDB.
     """
-    db.execute("CREATE OR REPLACE TABLE twice (h UBIGINT)")
+    db.execute("CREATE OR REPLACE TABLE twice (h UINTEGER)")
     if number(db, f"SELECT count(*) FROM ({hashes})") <= _SORTABLE:
         found = db.execute(hashes).fetchnumpy()["h"]
         found.sort()
@@ -403,3 +402,7 @@ def _find_twice(db: duckdb.DuckDBPyConnection, hashes: str) -> bool:
             return len(twice) > 0
     db.execute(f"INSERT INTO twice SELECT h FROM ({hashes}) GROUP BY h HAVING count(*) > 1")
     return number(db, "SELECT count(*) FROM twice") > 0
+
+
+def _hash(key: str) -> str:
+    return f"(hash({key}) >> 32)::UINTEGER"

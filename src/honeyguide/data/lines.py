@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -53,6 +54,14 @@ def _sampled(file: BinaryIO, size: int) -> Iterator[bytes]:
     for start in np.linspace(_WHOLE // 8, size - _PIECE, _PIECES).astype(int).tolist():
         file.seek(start)
         yield from file.read(_PIECE).split(b"\n")[1:-1]
+
+
+def holds_nul(path: Path) -> bool:
+    """Whether a byte of the file is 0; a tenth of a second for a gigabyte that is cached."""
+    if not path.stat().st_size:
+        return False
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return content.find(b"\x00") >= 0
 
 
 def pick_lines(path: Path, rows: Sequence[int]) -> Iterator[tuple[int, bytes]]:

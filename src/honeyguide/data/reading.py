@@ -10,7 +10,7 @@ from types import MappingProxyType
 import duckdb
 
 from honeyguide.data.database import file_literal, first_line, identifier, literal
-from honeyguide.data.lines import sample_keys
+from honeyguide.data.lines import holds_nul, sample_keys
 from honeyguide.data.scrub import Reject, scrub_csv, scrub_jsonl
 from honeyguide.data.sniff import MAX_LINE, FileKind, Header, file_kind, read_header, unique_names
 from honeyguide.errors import InvalidFile
@@ -43,6 +43,8 @@ class RawFile:
     names: Mapping[str, str]
     """How the file itself writes the name of each column."""
     header: Header | None = None
+    may_hold_nul: bool = True
+    """Whether a value may hold the character NUL; it does not where the file has no such byte."""
     rejects: tuple[Reject, ...] = field(default=(), repr=False)
     """Rows that were found broken when the file was scrubbed, in order; `file` no longer holds them."""
 
@@ -86,7 +88,8 @@ def open_raw(db: duckdb.DuckDBPyConnection, path: Path, file: Path, *, quoted: b
         if kind == "csv":
             header = replace(read_header(file, path), quoted=quoted)
             types = dict.fromkeys(header.columns, "VARCHAR")
-            return RawFile(path, file, kind, types, {name: name for name in types}, header)
+            names = {name: name for name in types}
+            return RawFile(path, file, kind, types, names, header, may_hold_nul=holds_nul(file))
         keys = sample_keys(file)
         return RawFile(path, file, kind, dict.fromkeys(keys, "VARCHAR"), keys)
     except duckdb.Error as error:

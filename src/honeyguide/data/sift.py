@@ -60,11 +60,11 @@ def sift(
 
     Whether the item of an event is known is not looked at here: a join would lose the order of the rows.
     `row` is the row's number in the file where it is not rowid + 1; `texts` are the canonical columns as text and
-    last the row as JSON (NULL where the file has lines to be shown); the time is epoch microseconds. `loaded` names
-    the file's rows where they were loaded already.
+    last the row as JSON (NULL where the file's own line will be shown); the time is epoch microseconds. `loaded`
+    names the file's rows where they were loaded already.
     """
     fields = [_field(raw, layout, clock, column) for column in filled(raw, layout)]
-    names = [] if raw.kind == "jsonl" else list(raw.columns)
+    names = _shown(raw, layout)
     given = [f"{field.given} AS given_{field.column}" for field in fields]
     given += [f"{identifier(name)} AS file_{place}" for place, name in enumerate(names)]
     given.append(f"{ROW} AS row" if loaded else "NULL::BIGINT AS row")
@@ -83,6 +83,13 @@ def sift(
                CASE WHEN NOT ok THEN [{", ".join(texts)}] END AS texts
         FROM (SELECT *, coalesce({plain}, false) AS ok
               FROM (SELECT *, {values} FROM (SELECT {", ".join(given)} FROM ({source}))))""")
+
+
+def _shown(raw: RawFile, layout: Layout) -> list[str]:
+    """The columns that quarantine shows of a doubtful row."""
+    if raw.kind != "jsonl":
+        return list(raw.columns)
+    return [column for column in needed(raw, layout) if column in raw.columns] if is_plain(layout) else []
 
 
 def filled(raw: RawFile, layout: Layout) -> list[str]:
@@ -105,7 +112,7 @@ def is_there(raw: RawFile, layout: Layout, given: str | None) -> bool:
     return bare in raw.columns or not (bare in layout.optional and bare.isidentifier())
 
 
-_NAMED: dict[str, tuple[str, ...]] = {"events": ("item_id", "anonymous_id")}  # the rules speak of these
+_NAMED: dict[str, tuple[str, ...]] = {"events": ("item_id",)}  # the rules speak of it
 
 
 def needed(raw: RawFile, layout: Layout) -> list[str]:
@@ -146,7 +153,17 @@ def _field(raw: RawFile, layout: Layout, clock: Clock, column: str) -> _Field:
     else:
         given = f"({given})::VARCHAR"
     name = f"given_{column}"
-    value, plain = _value(layout.table, column, name, kind, clock, layout.zone)
+    devices = is_there(raw, layout, layout.columns.get("anonymous_id"))
+    value, plain = _value(
+        layout.table,
+        column,
+        name,
+        kind,
+        clock,
+        layout.zone,
+        may_hold_nul=raw.may_hold_nul,
+        has_devices=devices,
+    )
     return _Field(column, given, kind, value, plain)
 
 
@@ -167,7 +184,15 @@ def _rest(raw: RawFile, layout: Layout) -> str:
 
 
 def _value(
-    table: Table, column: str, name: str, kind: str, clock: Clock, zone: str | None
+    table: Table,
+    column: str,
+    name: str,
+    kind: str,
+    clock: Clock,
+    zone: str | None,
+    *,
+    may_hold_nul: bool,
+    has_devices: bool,
 ) -> tuple[str, str]:
     """SQL for a column's stored value, and for what makes it plainly good (NULL counts as good)."""
     stored = STORED[table][column]
@@ -183,15 +208,16 @@ def _value(
         return flag(
             f"{name}::VARCHAR"
         ), f"({name} IS NULL OR list_contains({[*TRUE, *FALSE]}, lower({name}::VARCHAR)))"
-    anonymous = "nullif(given_anonymous_id::VARCHAR, '')"
+    anonymous = "nullif(given_anonymous_id::VARCHAR, '')" if has_devices else None
     if kind not in ("VARCHAR", "JSON"):
         return canonical(table, column, f"{name}::VARCHAR", anonymous), "true"
     limit = MAX_ID_CHARS if column in IDS else MAX_TEXT_BYTES
-    plain = (
-        f"(strlen({name}) <= {limit} AND NOT prefix({name}, ' ') AND NOT suffix({name}, ' ') "
-        f"AND NOT contains({name}, chr(0)))"
-    )
-    return canonical(table, column, f"nullif({name}, '')", anonymous), f"({name} IS NULL OR {plain})"
+    nul = f" AND NOT contains({name}, chr(0))" if may_hold_nul else ""
+    # from "!" on there is no blank in front, nor a control character
+    plain = f"({name} >= '!' AND strlen({name}) <= {limit} AND NOT suffix({name}, ' '){nul})"
+    return canonical(
+        table, column, f"nullif({name}, '')", anonymous
+    ), f"({name} IS NULL OR {plain} OR {name} = '')"
 
 
 def _number(column: str, name: str, kind: str, stored: str) -> tuple[str, str]:

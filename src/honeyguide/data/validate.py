@@ -101,13 +101,13 @@ def judge(
         db.execute(f"DROP TABLE {step}")
 
 
-def canonical(table: Table, column: str, value: str, anonymous: str = "anonymous_id") -> str:
+def canonical(table: Table, column: str, value: str, anonymous: str | None = "anonymous_id") -> str:
     """SQL for a good value of a column as it is stored; the same on whichever way it was found good."""
     if column == "category":
         return rf"regexp_replace({value}, '\s*>\s*', ' > ', 'g')"
     if column == "currency":
         return f"upper({value})"
-    if column == "user_id" and table == "events":
+    if column == "user_id" and table == "events" and anonymous is not None:
         return f"coalesce({value}, {anonymous})"
     return value
 
