@@ -35,7 +35,9 @@ from tests.fitted import copy_of, fitted_shop
 from tests.shop_fixture import SPLIT, make_workspace
 
 AT = ["--now", "2026-06-01"]
-COMMANDS = ["init", "import", "fit", "decide", "feedback", "interests", "evaluate", "report", "demo"]
+COMMANDS = [
+    "init", "validate", "import", "fit", "decide", "feedback", "interests", "evaluate", "report", "export", "demo",
+]  # fmt: skip
 PROGRAM = str(Path(sys.executable).parent / "honeyguide")
 
 

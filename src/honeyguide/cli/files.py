@@ -78,7 +78,7 @@ def export(
     now: Now = None,
     json: AsJson = False,
 ) -> None:
-    """Write the shop's decisions or its data in a format that others read.
+    """Write decisions or data for other systems.
 
     All or nothing; what an earlier export wrote is replaced, anything else only with --overwrite.
     """

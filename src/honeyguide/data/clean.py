@@ -39,13 +39,14 @@ import msgspec
 
 from honeyguide.artifacts import write_atomically
 from honeyguide.config import Clean
-from honeyguide.data.cleaning import items, simple
+from honeyguide.data.cleaning import items, simple, texts
 from honeyguide.data.cleaning.bots import Signs, bots
 from honeyguide.data.cleaning.core import k_core
 from honeyguide.data.cleaning.duplicates import duplicates
 from honeyguide.data.cleaning.log import Log
 from honeyguide.data.cleaning.outliers import price_outliers, quantity_outliers
 from honeyguide.data.cleaning.people import merge_identities
+from honeyguide.data.cleaning.queries import normalise_queries
 from honeyguide.data.cleaning.refunds import cancel_refunds
 from honeyguide.data.cleaning.report import CleaningReport, RuleCount
 from honeyguide.data.cleaning.sessions import SESSION_ID, sessionise
@@ -131,6 +132,7 @@ def _steps(log: Log, settings: Clean, facts: _Facts, folder: Path, now: datetime
             s.merge_identities and (facts.devices or identities.is_file()),
             lambda: merge_identities(log, identities),
         ),
+        (s.normalise_queries and facts.searches, lambda: normalise_queries(log)),
         (
             s.drop_duplicates or s.duplicate_window_s,
             lambda: duplicates(log, exact=s.drop_duplicates, window_s=s.duplicate_window_s),
@@ -142,6 +144,8 @@ def _steps(log: Log, settings: Clean, facts: _Facts, folder: Path, now: datetime
         (s.price_ratio and enough, lambda: price_outliers(log, s.price_ratio, s.outlier_purchases)),
         (s.quantity_ratio and enough, lambda: quantity_outliers(log, s.quantity_ratio, s.outlier_purchases)),
         (s.exclude_categories, lambda: items.excluded_category(log, s.exclude_categories)),
+        (s.clean_texts, lambda: texts.normal_texts(log)),
+        (s.boilerplate_share, lambda: texts.boilerplate(log, s.boilerplate_share)),
         (s.drop_textless, lambda: items.without_text(log)),
         (True, lambda: simple.item_gone(log)),
         (
