@@ -4,9 +4,9 @@
 
 A log with known dirt (unknown kinds and items, unreadable and impossible times, ids that come twice) is written as
 CSV, JSON Lines and Parquet. Each round copies and imports each file, one after the other, so that both meet the same
-machine. COPY runs twice: as it is by itself, which is what the goal is against, and with our options of Parquet, which
-are quicker to write and take half the room. The dirt must come out in quarantine to the row. Then one import of more
-events runs in a process of its own, whose peak memory is read.
+machine. COPY runs twice: as it is by itself, which is what the goal is against, and with our options of Parquet,
+which are quicker to write and take half the room. The dirt must come out in quarantine to the row. Then one import
+of more events runs in a process of its own, whose peak memory is read.
 """
 
 from __future__ import annotations

@@ -42,7 +42,9 @@ def stored(folder: Path, table: str = "events") -> list[tuple[Any, ...]]:
         "items": "item_id, title, description, category, brand, price, currency, epoch_us(created_at)",
     }[table]
     with database.database() as db:
-        return db.execute(f"SELECT {columns} FROM ({database.stored_table(db, path, STORED[table])})").fetchall()
+        return db.execute(
+            f"SELECT {columns} FROM ({database.stored_table(db, path, STORED[table])})"
+        ).fetchall()
 
 
 def bytes_of(folder: Path) -> dict[str, bytes]:

@@ -232,7 +232,7 @@ def _judge_doubtful(
             entry,
             layout.table,
             f"""
-            SELECT rowid + 1 FROM {name} WHERE NOT ok AND list_count(texts[:-2]) = 0  -- the last one is the row as JSON""",
+            SELECT rowid + 1 FROM {name} WHERE NOT ok AND list_count(texts[:-2]) = 0""",
         )
     table, columns = layout.table, filled(entry.raw, layout)
     texts = ", ".join(
