@@ -17,6 +17,7 @@ NOW = datetime(2024, 6, 1, tzinfo=UTC)
 START = datetime(2024, 5, 1, 10, tzinfo=UTC)
 OFF = Clean(
     drop_without_consent=False,
+    clock_skew_s=0,
     drop_future=False,
     merge_identities=False,
     normalise_queries=False,

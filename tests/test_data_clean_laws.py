@@ -47,6 +47,7 @@ def dirty_logs(draw: st.DrawFn) -> list[Row]:
         if row["user_id"] in ("u", "v"):  # who is behind a device is no device: chains do not exist
             row["anonymous_id"] = draw(st.sampled_from([None, None, "cookie", "tablet"]))
         row["consent"] = draw(st.sampled_from([None, True, True, False]))
+        row["received_at"] = draw(st.sampled_from([None, None, at(0), at(9_000_000)]))
         row["session_id"] = draw(st.sampled_from([None, None, "s1"]))
         row["item_id"] = (
             None if kind == "search" else draw(st.sampled_from(["i1", "i1", "i2", "i3", "i4", "gone"]))

@@ -29,6 +29,47 @@ def test_what_has_not_happened_yet_is_dropped(tmp_path: Path) -> None:
     assert (set(left), rows_of(report)) == ({"now"}, {"future": 1})
 
 
+def sent(device: str, delays: list[float], *, off: float = 0.0) -> list[Row]:
+    """Events an hour apart by a clock that is `off` seconds ahead, received so many seconds after they happened."""
+    return [
+        event(f"{device}{nr}", 3600 * nr + off, user_id=device, received_at=at(3600 * nr + delay))
+        for nr, delay in enumerate(delays)
+    ]
+
+
+SKEW = replace(OFF, clock_skew_s=300)
+
+
+def test_a_clock_that_is_always_off_by_the_same_is_set_right(tmp_path: Path) -> None:
+    right = [row for name in ("a", "b", "c") for row in sent(name, [60, 60, 60])]
+    wrong = [
+        *sent("ahead", [60, 60, 60, 90], off=7200),
+        *sent("behind", [60, 55, 60], off=-86_400),
+        *sent("phone", [60, 9_000, 40_000]),  # it keeps events until there is a network
+    ]
+    report, left = cleaned(shop(tmp_path, right + wrong), SKEW)
+    assert rows_of(report) == {"clock_skew": 7}
+    times = {key: row["time"][:19].replace(" ", "T") for key, row in left.items()}
+    for name, n in (("a", 3), ("ahead", 4), ("behind", 3), ("phone", 3)):
+        assert [times[f"{name}{nr}"] for nr in range(n)] == [at(3600 * nr)[:19] for nr in range(n)]
+    worst = rule(report, "clock_skew").evidence.events[0]
+    assert (worst.user_id, worst.note) == ("behind", "its clock was 86400 s behind")
+    assert set(cleaned(shop(tmp_path / "off", wrong), OFF)[1]) == {row["event_id"] for row in wrong}
+
+
+def test_the_time_that_a_pipeline_takes_is_no_fault_of_a_clock(tmp_path: Path) -> None:
+    rows = [row for name in ("a", "b", "c") for row in sent(name, [3600, 3600, 3601])]
+    report, left = cleaned(shop(tmp_path, rows), SKEW)
+    assert (len(left), rows_of(report)) == (9, {})
+
+
+def test_what_is_later_than_its_receipt_happened_when_it_was_received(tmp_path: Path) -> None:
+    rows = [*sent("a", [60, 60, 60]), event("odd", 9_000, user_id="b", received_at=at(10))]
+    report, left = cleaned(shop(tmp_path, rows), SKEW)
+    assert rows_of(report) == {"after_receipt": 1}
+    assert left["odd"]["time"][:19].replace(" ", "T") == at(10)[:19]
+
+
 def test_what_an_anonymous_visitor_did_goes_to_the_user_they_turned_out_to_be(tmp_path: Path) -> None:
     events = [
         event("a", user_id="cookie-1"),

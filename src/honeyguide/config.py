@@ -22,6 +22,9 @@ class Clean:
 
     drop_without_consent: bool = True
     """Drop events whose user has not agreed to be learned from."""
+    clock_skew_s: float = 300.0
+    """A device whose times are always off by more than this many seconds, by when its events were received, is set
+    right; 0 switches the rule off."""
     drop_future: bool = True
     """Drop events later than the import's own clock."""
     merge_identities: bool = True
@@ -70,7 +73,14 @@ class Clean:
     def __post_init__(self) -> None:
         for key in ("duplicate_window_s", "bot_events_per_day", "bot_items_per_day", "bot_dwell_s"):
             _at_least(self, key, 0)
-        for key in ("bot_entropy_bits", "max_value", "before_created_days", "k_core", "session_gap_minutes"):
+        for key in (
+            "bot_entropy_bits",
+            "max_value",
+            "before_created_days",
+            "k_core",
+            "session_gap_minutes",
+            "clock_skew_s",
+        ):
             _at_least(self, key, 0)
         for key in ("price_ratio", "quantity_ratio"):
             if getattr(self, key) != 0:

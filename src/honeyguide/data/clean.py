@@ -4,7 +4,8 @@ An event is dropped by the first rule that convicts it, and each rule looks only
 at what they have mended. The order has reasons:
 
     without_consent   first: who does not want to be learned from is no evidence about anyone else either
-    future            a wrong clock must not say who was known on a device, or what came before what
+    clock_skew        a wrong clock must not say who was known on a device, or what came before what
+    future            what lies in the future even by a clock that was set right
     identity          who it was, before anything is asked about a user
     query_spelling    before twins are looked for: a retry may be written otherwise
     duplicate         before anything is counted: a tag that fires twice makes no bot and no outlier
@@ -15,9 +16,9 @@ at what they have mended. The order has reasons:
     k_core            of all that is left
     session           last: a session consists of what really happened
 
-Clock skew is not looked for beyond that: a zone that is off by whole hours looks like a shopper who comes back an
-hour later, and the order of an import is no fact about time. What would be sure (in the future, long before
-the item was there) is dropped and counted.
+Clock skew can only be seen where the log says when an event was received. Without that, a zone that is off by whole
+hours looks like a shopper who comes back an hour later, and the order of an import is no fact about time; what would
+be sure (in the future, long before the item was there) is dropped and counted.
 
 Rules that cannot apply (no negative value, no anonymous ids, no searches) cost nothing and are not in the report: one
 pass over the log says so. What is written keeps the order of the import, for sorting millions of rows would cost
@@ -50,6 +51,7 @@ from honeyguide.data.cleaning.queries import normalise_queries
 from honeyguide.data.cleaning.refunds import cancel_refunds
 from honeyguide.data.cleaning.report import CleaningReport, RuleCount
 from honeyguide.data.cleaning.sessions import SESSION_ID, sessionise
+from honeyguide.data.cleaning.skew import clock_skew
 from honeyguide.data.columns import EVENTS
 from honeyguide.data.database import check_stored, database, number, replace_files, write_parquet
 from honeyguide.data.table import to_us
@@ -75,6 +77,7 @@ class _Facts:
     dearest: float
     purchases: int
     sessionless: int
+    received: int
     dated_items: int
 
 
@@ -127,6 +130,7 @@ def _steps(log: Log, settings: Clean, facts: _Facts, folder: Path, now: datetime
     enough = s.outlier_purchases <= facts.purchases
     rules: list[tuple[object, Step]] = [
         (s.drop_without_consent and facts.refusals, lambda: simple.without_consent(log)),
+        (s.clock_skew_s and facts.received, lambda: clock_skew(log, s.clock_skew_s)),
         (s.drop_future and facts.last_us > to_us(now), lambda: simple.future(log, now)),
         (
             s.merge_identities and (facts.devices or identities.is_file()),
@@ -164,7 +168,7 @@ def _facts(db: duckdb.DuckDBPyConnection) -> _Facts:
                count(query), count(*) FILTER (kind = 'purchase' AND (value < 0 OR quantity < 0)),
                count(*) FILTER (kind = 'purchase' AND value <= 0), coalesce(max(abs(value)), 0),
                count(*) FILTER (kind = 'purchase'), count(*) - count(session_id),
-               (SELECT count(created_at) FROM items)
+               count(received_at), (SELECT count(created_at) FROM items)
         FROM stored""").fetchone()
     return _Facts(*(row or ()))
 

@@ -27,6 +27,7 @@ EVENTS = MappingProxyType(
         "propensity": "DOUBLE",  # the probability with which an impression was chosen, where it was logged
         "consent": "BOOLEAN",  # false: the user has not agreed to be learned from
         "text": "VARCHAR",  # a review's words
+        "received_at": "TIMESTAMPTZ",  # when the shop got to know of it, where that was logged
     }
 )
 ITEMS = MappingProxyType(

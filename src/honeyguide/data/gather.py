@@ -25,7 +25,7 @@ from honeyguide.data.sniff import BOM, read_head
 from honeyguide.data.sources.known import layout_of
 from honeyguide.data.sources.layout import Layout, Source
 from honeyguide.data.unpack import unpack
-from honeyguide.data.validate import CONTENT_IDS, Clock, content_id, judge, time_of, unknown_item_message
+from honeyguide.data.validate import CONTENT_IDS, Clock, content_id, judge, times_of, unknown_item_message
 from honeyguide.errors import InvalidInput
 from honeyguide.types import Progress
 
@@ -284,9 +284,10 @@ def _as_json(part: Sifted, entry: Input) -> str:
     """SQL for a good row as quarantine shows it, where its line is not fetched from the file."""
     if entry.raw.kind == "jsonl" and not is_plain(part.layout):
         return "NULL::JSON"
-    time = time_of(part.layout.table)
+    times = times_of(part.layout.table)
     shown = {
-        c: f"make_timestamptz({identifier(c)})::VARCHAR" if c == time else identifier(c) for c in part.columns
+        c: f"make_timestamptz({identifier(c)})::VARCHAR" if c in times else identifier(c)
+        for c in part.columns
     }
     return f"to_json({{{', '.join(f'{literal(column)}: {value}' for column, value in shown.items())}}})"
 

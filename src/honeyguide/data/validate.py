@@ -1,6 +1,6 @@
 """Judges rows of text by SQL: their typed values, or the first reason why they cannot be kept.
 
-Texts become values in steps, each over the one before: moments (the time taken apart), parsed (numbers and epoch
+Texts become values in steps, each over the one before: moments (times taken apart), parsed (numbers and epoch
 microseconds), judged (the number of the first rule that a row breaks, NULL for a good row).
 """
 
@@ -71,9 +71,9 @@ def columns_of(table: Table, *kinds: str) -> list[str]:
     return [column for column, kind in STORED[table].items() if kind in kinds]
 
 
-def time_of(table: Table) -> str | None:
-    """The one column of a table that holds a time."""
-    return next(iter(columns_of(table, "TIMESTAMPTZ")), None)
+def times_of(table: Table) -> list[str]:
+    """The columns of a table that hold a time."""
+    return columns_of(table, "TIMESTAMPTZ")
 
 
 def judge(
@@ -140,40 +140,46 @@ def _trimmed(table: Table, texts: str) -> str:
 
 
 def _moments(table: Table) -> str:
-    """The texts with the time taken apart: `counted` since 1970, or a `moment` of day, clock and zone."""
-    time = time_of(table)
-    if time is None:
-        return "SELECT * FROM trimmed"
-    name = identifier(time)
-    return f"""
-        SELECT *,
-               CASE WHEN regexp_full_match({name}, '-?\\d{{1,18}}(\\.\\d*)?') THEN TRY_CAST({name} AS DOUBLE) END
-                   AS counted,
-               regexp_extract(left({name}, 64), {literal(_MOMENT)}, ['day', 'clock', 'zone']) AS moment
-        FROM trimmed"""
+    """The texts with each time taken apart: `counted` since 1970, or a `moment` of day, clock and zone."""
+    extra = []
+    for column in times_of(table):
+        name = identifier(column)
+        extra += [
+            f"CASE WHEN regexp_full_match({name}, '-?\\d{{1,18}}(\\.\\d*)?') THEN TRY_CAST({name} AS DOUBLE) END "
+            f"AS counted_{column}",
+            f"regexp_extract(left({name}, 64), {literal(_MOMENT)}, ['day', 'clock', 'zone']) AS moment_{column}",
+        ]
+    return f"SELECT {', '.join(['*', *extra])} FROM trimmed"
 
 
 def _parsed(table: Table, clock: Clock, zone: str | None) -> str:
-    """The texts with numbers as DOUBLE, flags as BOOLEAN, `utc_us` as epoch microseconds, and `offset_min`."""
+    """The texts with numbers as DOUBLE, flags as BOOLEAN, and of each time its `utc_us` and `offset_min`."""
     extra = [
         f"TRY_CAST({identifier(c)} AS DOUBLE) AS number_{c}" for c in columns_of(table, "DOUBLE", "INTEGER")
     ]
     extra += [f"{flag(identifier(c))} AS flag_{c}" for c in columns_of(table, "BOOLEAN")]
-    if time_of(table) is None:
-        return f"SELECT {', '.join(['*', *extra])} FROM moments"
-    extra += [
-        f"{counted_us('counted')} AS counted_us",
-        f"{_OFFSET_MIN} AS offset_min",
-        """TRY_CAST(CASE WHEN moment.day <> '' THEN trim(moment.day || ' ' || moment.clock) END AS TIMESTAMP)
-           AS local""",
-    ]
-    zone = clock.timezone or zone
-    local_us = "epoch_us(local)" if zone == "UTC" else f"epoch_us(timezone({literal(zone or 'UTC')}, local))"
+    for column in times_of(table):
+        moment = f"moment_{column}"
+        extra += [
+            f"{counted_us(f'counted_{column}')} AS counted_us_{column}",
+            f"{_offset_min(moment)} AS offset_min_{column}",
+            f"TRY_CAST(CASE WHEN {moment}.day <> '' THEN trim({moment}.day || ' ' || {moment}.clock) END "
+            f"AS TIMESTAMP) AS local_{column}",
+        ]
+    moments = [_utc_us(column, clock.timezone or zone) for column in times_of(table)]
+    return f"SELECT {', '.join(['*', *moments])} FROM (SELECT {', '.join(['*', *extra])} FROM moments)"
+
+
+def _utc_us(time: str, zone: str | None) -> str:
+    """SQL for a time that was taken apart as epoch microseconds."""
+    local = f"local_{time}"
+    in_zone = (
+        f"epoch_us({local})" if zone == "UTC" else f"epoch_us(timezone({literal(zone or 'UTC')}, {local}))"
+    )
     return f"""
-        SELECT *, coalesce(counted_us,
-            CASE WHEN moment.zone <> '' THEN epoch_us(local) - 60000000 * offset_min::BIGINT
-                 ELSE {local_us if zone else "NULL::BIGINT"} END) AS utc_us
-        FROM (SELECT {", ".join(["*", *extra])} FROM moments)"""
+        coalesce(counted_us_{time},
+            CASE WHEN moment_{time}.zone <> '' THEN epoch_us({local}) - 60000000 * offset_min_{time}::BIGINT
+                 ELSE {in_zone if zone else "NULL::BIGINT"} END) AS utc_us_{time}"""
 
 
 def flag(text: str) -> str:
@@ -194,12 +200,15 @@ def counted_us(number: str) -> str:
          WHEN abs({number}) < 1e17 THEN {number}::BIGINT END"""
 
 
-_OFFSET_MIN = """
-    CASE WHEN moment.zone IN ('Z', 'z', 'UTC', 'GMT') THEN 0
-         WHEN moment.zone <> '' THEN
-             (CASE WHEN moment.zone[1] = '-' THEN -1 ELSE 1 END)
-             * (60 * moment.zone[2:3]::INTEGER
-                + coalesce(TRY_CAST(right(replace(moment.zone, ':', ''), -3) AS INTEGER), 0)) END"""
+def _offset_min(moment: str) -> str:
+    """SQL for the minutes that a moment's zone is ahead of UTC, NULL where it names none."""
+    zone = f"{moment}.zone"
+    return f"""
+    CASE WHEN {zone} IN ('Z', 'z', 'UTC', 'GMT') THEN 0
+         WHEN {zone} <> '' THEN
+             (CASE WHEN {zone}[1] = '-' THEN -1 ELSE 1 END)
+             * (60 * {zone}[2:3]::INTEGER
+                + coalesce(TRY_CAST(right(replace({zone}, ':', ''), -3) AS INTEGER), 0)) END"""
 
 
 def _stored(table: Table, column: str) -> str:
@@ -207,7 +216,7 @@ def _stored(table: Table, column: str) -> str:
     kind = STORED[table][column]
     name = identifier(column)
     if kind == "TIMESTAMPTZ":
-        return "utc_us"
+        return f"utc_us_{column}"
     if kind in ("DOUBLE", "INTEGER"):
         return f"TRY_CAST(number_{column} AS {kind})"
     if kind == "BOOLEAN":
@@ -218,7 +227,7 @@ def _stored(table: Table, column: str) -> str:
 def _rules(table: Table, clock: Clock, zone: str | None, known: str) -> list[Rule]:
     """All rules for the rows of a table; the first that a row breaks is what is said of it."""
     rules = [*_text_rules(table), *_presence_rules(table)]
-    if time := time_of(table):
+    for time in times_of(table):
         rules += _time_rules(time, clock)
     rules += _value_rules(table)
     if table == "events":
@@ -275,20 +284,21 @@ def _time_rules(column: str, clock: Clock) -> Sequence[Rule]:
     rules: list[Rule] = [
         Rule(
             "time_unparsable",
-            f"{name} IS NOT NULL AND counted_us IS NULL AND (local IS NULL OR abs(offset_min) > 840)",
+            f"{name} IS NOT NULL AND counted_us_{column} IS NULL "
+            f"AND (local_{column} IS NULL OR abs(offset_min_{column}) > 840)",
             f"'{column} ''' || {got} || ''' is no time: write it like 2026-11-23T10:00:00+00:00'",
         ),
         Rule(
             "time_without_zone",
-            f"{name} IS NOT NULL AND utc_us IS NULL",
+            f"{name} IS NOT NULL AND utc_us_{column} IS NULL",
             f"'{column} ''' || {got} || ''' carries no zone: append +00:00, or run again with --timezone ZONE'",
         ),
     ]
     if not clock.to_utc:
         said = f"'{column} ''' || {got} || ''' is not in UTC: run again with --to-utc to convert it'"
-        rules.append(Rule("time_not_utc", "offset_min <> 0", said))
+        rules.append(Rule("time_not_utc", f"offset_min_{column} <> 0", said))
     said = f"'{column} ''' || {got} || ''' lies before 1990 or after tomorrow: check the clock and the unit'"
-    rules.append(Rule("time_impossible", f"utc_us < {FIRST_US} OR utc_us > {clock.last_us}", said))
+    rules.append(Rule("time_impossible", f"utc_us_{column} NOT BETWEEN {FIRST_US} AND {clock.last_us}", said))
     return rules
 
 

@@ -8,6 +8,7 @@ rules before have mended, without the rows they have dropped. The relations that
     owners, borrowed  anonymous id -> user, and row -> user where a device has had several
     queries           query -> query, normalised
     amounts           row -> value and quantity, after a part was refunded
+    clocks            row -> time, where the device's clock was wrong
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ _JOINS = {
     "borrowed": 'LEFT JOIN borrowed ON borrowed."row" = stored."row"',
     "queries": "LEFT JOIN queries ON queries.before = stored.query",
     "amounts": 'LEFT JOIN amounts ON amounts."row" = stored."row"',
+    "clocks": 'LEFT JOIN clocks ON clocks."row" = stored."row"',
 }
 
 
@@ -124,6 +126,8 @@ def _mended(made: set[str]) -> dict[str, str]:
         user = f"coalesce({borrowed}owners.user_id, stored.user_id)"
         device = f"CASE WHEN {user} <> stored.user_id THEN stored.user_id END"
         mended = {"user_id": user, "anonymous_id": f"coalesce(stored.anonymous_id, {device})"}
+    if "clocks" in made:
+        mended["time"] = 'coalesce(clocks."time", stored."time")'
     if "queries" in made:
         mended["query"] = "CASE WHEN queries.before IS NULL THEN stored.query ELSE queries.after END"
     if "amounts" in made:
