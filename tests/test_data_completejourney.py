@@ -15,7 +15,7 @@ from honeyguide.data.catalog import Catalog
 from honeyguide.data.clean import clean
 from honeyguide.data.demo import demo_files
 from honeyguide.data.ingest import ImportReport, import_files
-from honeyguide.data.labels import outcomes, visits
+from honeyguide.data.labels.visits import outcomes, visits
 from honeyguide.data.table import load_events, to_us
 from honeyguide.errors import MissingExtra
 

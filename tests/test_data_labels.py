@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from honeyguide.data.labels import Outcomes, Visits, outcomes, visits
+from honeyguide.data.labels.visits import Outcomes, Visits, outcomes, visits
 from honeyguide.data.split import split_at
 from honeyguide.data.table import EventTable, from_us, to_us
 from honeyguide.errors import InvalidInput, UnknownUser

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from honeyguide.checks.policy import equal_states
-from honeyguide.data.labels import Outcomes
+from honeyguide.data.labels.visits import Outcomes
 from honeyguide.data.table import EventTable, load_events, to_us
 from honeyguide.evaluate.compare import load_traffic
 from honeyguide.evaluate.replay import Replay, Traffic

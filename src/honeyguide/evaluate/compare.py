@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from honeyguide import artifacts
-from honeyguide.data.labels import outcomes, visits
+from honeyguide.data.labels.visits import outcomes, visits
 from honeyguide.data.table import from_us, load_events
 from honeyguide.errors import InvalidInput
 from honeyguide.evaluate.replay import PolicyRun, Replay, Traffic

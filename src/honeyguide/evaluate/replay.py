@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honeyguide.config import Settings
-from honeyguide.data.labels import Outcomes, Visits
+from honeyguide.data.labels.visits import Outcomes, Visits
 from honeyguide.data.table import from_us
 from honeyguide.explore.decide import Request, decide, stream
 from honeyguide.interests.users import History, ShopperModel

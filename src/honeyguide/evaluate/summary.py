@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from honeyguide.config import Settings
 from honeyguide.data.clean import CleaningReport
-from honeyguide.data.labels import Visits
+from honeyguide.data.labels.visits import Visits
 from honeyguide.data.table import from_us
 from honeyguide.evaluate.replay import PolicyRun, Traffic
 from honeyguide.evaluate.results import (

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honeyguide.config import Settings
-from honeyguide.data.labels import Outcomes, Visits, outcomes, visits
+from honeyguide.data.labels.visits import Outcomes, Visits, outcomes, visits
 from honeyguide.data.table import EventTable
 from honeyguide.errors import InvalidInput
 from honeyguide.interests.users import DAY_US, MILLI, History, ShopperModel
