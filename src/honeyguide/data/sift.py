@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import duckdb
 
 from honeyguide.data.columns import IDS, KEYS, STORED, Table
-from honeyguide.data.database import identifier, literal
+from honeyguide.data.database import identifier, literal, number
 from honeyguide.data.reading import ROW, RawFile
 from honeyguide.data.scrub import SHOWN
 from honeyguide.data.sources.layout import Layout
@@ -34,6 +34,7 @@ from honeyguide.data.validate import (
 )
 
 _NUMBERS = ("DOUBLE", "BIGINT", "NUMBER")
+_PART_BYTES, _VECTOR_ROWS = 8 << 20, 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,6 @@ def sift(
     given = [f"{field.given} AS given_{field.column}" for field in fields]
     given += [f"{identifier(name)} AS file_{place}" for place, name in enumerate(names)]
     given.append(f"{ROW} AS row" if loaded else "NULL::BIGINT AS row")
-    source = _rows(raw, layout, loaded)
     values = ", ".join(f"{field.value} AS {identifier(field.column)}" for field in fields)
     texts = [f"given_{field.column}::VARCHAR" for field in fields]
     shown = ", ".join(
@@ -77,12 +77,28 @@ def sift(
     texts.append(f"to_json({{{shown}}})::VARCHAR" if shown else "NULL::VARCHAR")
     plain = _plain(layout.table, fields)
     final = _final(layout.table, [field.column for field in fields])
-    db.execute(f"""
-        CREATE TABLE {target} AS
-        SELECT {final}, ok, row,
-               CASE WHEN NOT ok THEN [{", ".join(texts)}] END AS texts
-        FROM (SELECT *, coalesce({plain}, false) AS ok
-              FROM (SELECT *, {values} FROM (SELECT {", ".join(given)} FROM ({source}))))""")
+    made = f"CREATE TABLE {target} AS"
+    for part in _parts(db, raw, loaded):
+        db.execute(f"""
+            {made}
+            SELECT {final}, ok, row,
+                   CASE WHEN NOT ok THEN [{", ".join(texts)}] END AS texts
+            FROM (SELECT *, coalesce({plain}, false) AS ok
+                  FROM (SELECT *, {values} FROM (SELECT {", ".join(given)} FROM ({_rows(raw, layout, part)}))))""")
+        made = f"INSERT INTO {target}"
+
+
+def _parts(db: duckdb.DuckDBPyConnection, raw: RawFile, loaded: str | None) -> list[str | None]:
+    """The loaded rows, in parts where they are long: DuckDB takes 2,048 apart at once, and JSON needs much memory."""
+    size = raw.file.stat().st_size if loaded else 0
+    if size <= _PART_BYTES:
+        return [loaded]
+    rows = number(db, f"SELECT count(*) FROM {loaded}")
+    step = max(1, rows * _PART_BYTES // size)
+    if step >= _VECTOR_ROWS:
+        return [loaded]
+    starts = range(1, rows + 1, step)
+    return [f"(FROM {loaded} WHERE {ROW} BETWEEN {start} AND {start + step - 1})" for start in starts]
 
 
 def _shown(raw: RawFile, layout: Layout) -> list[str]:
