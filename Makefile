@@ -19,7 +19,7 @@ check: .venv/.installed
 
 .venv/.installed: pyproject.toml constraints.txt
 	python3 -m venv .venv
-	$(PY) -m pip install --quiet -c constraints.txt -e '.[train,demo,dev]'
+	$(PY) -m pip install --quiet -c constraints.txt -e '.[train,track,demo,dev]'
 	touch $@
 
 clean:

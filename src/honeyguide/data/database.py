@@ -13,6 +13,7 @@ from pathlib import Path
 
 import duckdb
 
+from honeyguide.artifacts import sync
 from honeyguide.errors import DamagedArtifact, InvalidInput
 
 PARQUET_OPTIONS = "COMPRESSION zstd, COMPRESSION_LEVEL 1, PARQUET_VERSION v2, DICTIONARY_SIZE_LIMIT 1000"
@@ -101,15 +102,6 @@ def write_parquet(db: duckdb.DuckDBPyConnection, query: str, path: Path) -> None
     target = literal(str(path.resolve()))
     db.execute(f"COPY ({query}) TO {target} (FORMAT parquet, {PARQUET_OPTIONS})")
     sync(path)
-
-
-def sync(path: Path) -> None:
-    """Have the disk hold `path` (a file or a folder) before going on."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def replace_files(moves: list[tuple[Path, Path]]) -> None:

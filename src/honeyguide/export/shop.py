@@ -12,8 +12,9 @@ from pathlib import Path
 
 import duckdb
 
+from honeyguide.artifacts import sync
 from honeyguide.config import FILE_NAME
-from honeyguide.data.database import first_line, replace_files, sync
+from honeyguide.data.database import first_line, replace_files
 from honeyguide.errors import InvalidFile, InvalidInput, NotReady
 from honeyguide.export.exporter import Exporter, ExportReport, Needs, Source
 from honeyguide.export.known import exporter_named

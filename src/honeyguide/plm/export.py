@@ -61,8 +61,8 @@ def export_encoder(root: Path, checkpoint: str, *, max_tokens: int) -> str:
 def export(checkpoint: str, *, max_tokens: int) -> EncoderFiles:
     """The checkpoint as files; InvalidInput where it is no encoder we can read, MissingExtra without torch."""
     folder = find_checkpoint(checkpoint)
-    mode = _pooling_mode(folder)
-    with _quiet():
+    mode = pooling_mode(folder)
+    with quiet():
         model, tokenizer = _load(folder)
         longest = min(tokenizer.model_max_length, model.config.max_position_embeddings)
         if not _SHORTEST <= max_tokens <= longest:
@@ -107,7 +107,7 @@ def _from_hub(checkpoint: str) -> Path:
     except ImportError:
         raise MissingExtra("transformers", "train") from None
     try:
-        with _quiet():
+        with quiet():
             folder = Path(snapshot_download(checkpoint, allow_patterns=_HUB_PATTERNS))
     except (OSError, ValueError) as error:
         raise InvalidInput(
@@ -139,7 +139,7 @@ def _key(folder: Path, max_tokens: int) -> str:
     return digest.hexdigest()
 
 
-def _pooling_mode(folder: Path) -> str:
+def pooling_mode(folder: Path) -> str:
     """`mean` or `cls`, as sentence-transformers wrote it down; mean where nothing is written."""
     path = folder / "1_Pooling" / "config.json"
     if not path.is_file():
@@ -238,7 +238,7 @@ def _check_parity(graph: bytes, sentence: torch.nn.Module) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep progress bars, load reports and deprecation notes of the training libraries to ourselves."""
     disabled = logging.root.manager.disable
     logging.disable(logging.ERROR)

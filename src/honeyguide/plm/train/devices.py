@@ -1,0 +1,89 @@
+"""Where training runs: the processor or GPU, the precision it is fast at, and who else works on the same job."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from statistics import median
+
+import torch
+import torch.distributed as dist
+
+from honeyguide.errors import InvalidInput
+
+_SIZE, _TRIES = 512, 5
+_WORTH_IT = 1.2  # half the bits are used from this speed-up on: what they cost in accuracy must buy something
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One process of a training job: its device, the precision of its products, and its rank among `world`."""
+
+    device: torch.device
+    dtype: torch.dtype
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes what only one has to write."""
+        return self.rank == 0
+
+
+def find_place(device: str = "auto", precision: str = "auto") -> Place:
+    """The place that `device` (auto, cpu, cuda, cuda:1) and `precision` (auto, float32, bfloat16) name.
+
+    Started by torchrun, every process takes the GPU of its own local rank and joins the others.
+    """
+    rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    where = _device(device)
+    if world > 1 and not dist.is_initialized():
+        dist.init_process_group("nccl" if where.type == "cuda" else "gloo")
+    return Place(where, _dtype(precision, where), rank, world)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise InvalidInput(f"{name!r} is no device: choose auto, cpu or cuda") from None
+    if device.type == "cuda":
+        if not torch.cuda.is_available():
+            raise InvalidInput(
+                "there is no CUDA device here: choose cpu, or auto to take one where there is one"
+            )
+        if device.index is None:
+            device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(device)
+    return device
+
+
+def _dtype(precision: str, device: torch.device) -> torch.dtype:
+    known = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+    if precision == "auto":
+        return torch.bfloat16 if bfloat16_speedup(device) >= _WORTH_IT else torch.float32
+    if precision not in known:
+        raise InvalidInput(f"precision must be one of auto, {', '.join(known)}, got {precision!r}")
+    return known[precision]
+
+
+def bfloat16_speedup(device: torch.device) -> float:
+    """How many times faster a matrix product is in bfloat16 than in float32, measured here and now."""
+    full = torch.ones(_SIZE, _SIZE, device=device)
+    half = full.to(torch.bfloat16)
+    _seconds(half)  # the first product loads the kernels
+    return _seconds(full) / _seconds(half)
+
+
+def _seconds(matrix: torch.Tensor) -> float:
+    found = []
+    for _ in range(_TRIES):
+        began = time.perf_counter()
+        product = matrix @ matrix
+        if product.is_cuda:
+            torch.cuda.synchronize()
+        found.append(time.perf_counter() - began)
+    return median(found)

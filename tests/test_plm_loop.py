@@ -1,0 +1,246 @@
+"""The training loop: a kill, a second process and a bad disk change nothing about where it ends."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from honeyguide.errors import InvalidInput
+from honeyguide.plm.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from honeyguide.plm.train.devices import Place, find_place
+from honeyguide.plm.train.loop import Batch, Outcome, Schedule, Term, train
+
+HERE = Place(torch.device("cpu"), torch.float32)
+
+
+class Line(torch.nn.Module):
+    """Fits y = x w with dropout in between, so that a lost generator would show."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(7)
+            self.hidden = torch.nn.Linear(6, 8)
+            self.out = torch.nn.Linear(8, 1)
+        self.drop = torch.nn.Dropout(0.3)
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        guess: torch.Tensor = self.out(self.drop(torch.tanh(self.hidden(x))))[:, 0]
+        return ((guess - y) ** 2).mean()
+
+
+class Points:
+    """Sixteen points a batch on one plane."""
+
+    def batch(self, number: int) -> Batch:
+        x = np.random.default_rng([3, number]).normal(size=(16, 6)).astype(np.float32)
+        return {"x": x, "y": x.sum(1)}
+
+
+def weights(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in module.named_parameters()}
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def run(module: Line, folder: Path, **options: Any) -> Outcome:
+    told: dict[str, Any] = {"steps": 12, "learning_rate": 1e-2, "checkpoint_every": 4, "seed": 5}
+    told |= {name: options.pop(name) for name in list(options) if name in Schedule.__dataclass_fields__}
+    return train(
+        [Term("line", module, Points())], Schedule(**told), place=HERE, folder=folder, key="k", **options
+    )
+
+
+class Killed(Exception):
+    """What a test throws into a job."""
+
+
+def test_it_learns_and_says_what_it_saw(tmp_path: Path) -> None:
+    outcome = run(Line(), tmp_path, steps=200)
+    losses = [figures["loss"] for _, figures in outcome.history]
+    assert np.mean(losses[-20:]) < 0.3 * np.mean(losses[:20])
+    assert [step for step, _ in outcome.history] == list(range(1, 201))
+
+
+@pytest.mark.parametrize("at", [1, 4, 7, 11])
+def test_a_killed_job_ends_at_the_weights_of_one_that_never_stopped(tmp_path: Path, at: int) -> None:
+    whole = Line()
+    outcome = run(whole, tmp_path / "whole")
+
+    def kill(done: int, total: int) -> None:
+        if done == at:
+            raise Killed
+
+    broken = Line()
+    with pytest.raises(Killed):
+        run(broken, tmp_path / "broken", progress=kill)
+    resumed = Line()
+    again = run(resumed, tmp_path / "broken")
+    assert same(weights(resumed), weights(whole))
+    assert again.history == outcome.history
+
+
+def test_an_interrupt_loses_no_step(tmp_path: Path) -> None:
+    def interrupt(done: int, total: int) -> None:
+        if done == 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(Line(), tmp_path, progress=interrupt, checkpoint_every=1000)
+    found = load_checkpoint(tmp_path, key="k")
+    assert found is not None
+    assert found.step == 6
+
+
+def test_a_spoilt_checkpoint_costs_only_the_steps_since_the_one_before(tmp_path: Path) -> None:
+    run(Line(), tmp_path)
+    newest = tmp_path / "step-00000012" / "tensors.safetensors"
+    data = bytearray(newest.read_bytes())
+    data[-1] ^= 1
+    newest.write_bytes(bytes(data))
+    found = load_checkpoint(tmp_path, key="k")
+    assert found is not None
+    assert found.step == 8
+
+
+def test_a_checkpoint_of_another_job_is_not_gone_on_with(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, Checkpoint(3, {"a": torch.ones(2)}, {}), key="one")
+    assert load_checkpoint(tmp_path, key="other") is None
+    for step in (4, 5, 6):
+        save_checkpoint(tmp_path, Checkpoint(step, {"a": torch.ones(2)}, {}), key="one")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000005", "step-00000006"]
+
+
+def test_it_ends_when_held_out_data_say_so_and_keeps_the_best_weights(tmp_path: Path) -> None:
+    module = Line()
+    seen: list[dict[str, torch.Tensor]] = []
+    values = iter([3.0, 1.0, 2.0, 2.0, 5.0, 0.0])
+
+    def look() -> dict[str, float]:
+        assert not module.training
+        seen.append(weights(module))
+        return {"held_out": next(values)}
+
+    outcome = run(module, tmp_path, steps=100, eval_every=2, patience=3, evaluate=look)
+    assert (outcome.steps, outcome.best_step, outcome.best) == (10, 4, 1.0)
+    assert same(weights(module), seen[1])
+    resumed = Line()
+    assert run(resumed, tmp_path, steps=100, eval_every=2, patience=3, evaluate=look).best_step == 4
+    assert same(weights(resumed), seen[1])
+
+
+def test_two_half_batches_weigh_what_one_batch_weighs(tmp_path: Path) -> None:
+    class Halves:
+        def batch(self, number: int) -> Batch:
+            part = slice(8 * (number % 2), 8 * (number % 2) + 8)
+            return {name: column[part] for name, column in Points().batch(number // 2).items()}
+
+    one, two = Line(), Line()
+    one.drop.p = two.drop.p = 0.0
+    train(
+        [Term("l", one, Points())], Schedule(5, learning_rate=1e-2), place=HERE, folder=tmp_path / "a", key=""
+    )
+    schedule = Schedule(5, learning_rate=1e-2, accumulate=2)
+    train([Term("l", two, Halves())], schedule, place=HERE, folder=tmp_path / "b", key="")
+    for a, b in zip(one.parameters(), two.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+PROCESS = """
+import sys, torch
+from safetensors.torch import save_file
+from pathlib import Path
+from honeyguide.plm.train.devices import find_place
+from honeyguide.plm.train.loop import Schedule, Term, train
+from tests.test_plm_loop import Line, Points
+torch.set_num_threads(1)
+module = Line()
+place = find_place("cpu", "float32")
+schedule = Schedule(6, learning_rate=1e-2, seed=5)
+train([Term("line", module, Points())], schedule, place=place, folder=Path(sys.argv[1]), key="")
+if place.leads:
+    save_file(module.state_dict(), sys.argv[1] + "/out")
+torch.distributed.destroy_process_group()
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_learns_from_twice_as_many_batches(tmp_path: Path) -> None:
+    one = Line()
+    schedule = Schedule(6, learning_rate=1e-2, seed=5, accumulate=2)
+    train([Term("line", one, Points())], schedule, place=HERE, folder=tmp_path / "one", key="")
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", PROCESS, str(shared)],
+            env={**os.environ, "RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1",
+                 "MASTER_PORT": "29611", "LOCAL_RANK": str(rank), "PYTHONPATH": os.getcwd()},
+            stderr=subprocess.PIPE,
+        )
+        for rank in range(2)
+    ]  # fmt: skip
+    for process in processes:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors.decode()
+    for name, tensor in load_file(shared / "out").items():
+        torch.testing.assert_close(tensor, one.state_dict()[name])
+
+
+def test_bad_schedules_and_runaway_losses_are_told(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="at least 1"):
+        Schedule(0)
+    with pytest.raises(InvalidInput, match="learning_rate"):
+        Schedule(1, learning_rate=0.0)
+    with pytest.raises(InvalidInput, match="weight of l"):
+        Term("l", Line(), Points(), 0.0)
+    with pytest.raises(InvalidInput, match="lower learning_rate"):
+        run(Line(), tmp_path, learning_rate=1e30, steps=50)
+    frozen = Line().requires_grad_(False)
+    with pytest.raises(InvalidInput, match="all are frozen"):
+        run(frozen, tmp_path)
+
+
+def test_the_rate_warms_up_and_falls_to_a_tenth() -> None:
+    schedule = Schedule(100, learning_rate=1.0)
+    rates = [schedule.rate(step) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1)
+    assert max(rates) == rates[9] == 1.0
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[-1] == pytest.approx(0.1, abs=0.01)
+
+
+def test_a_place_that_is_not_there_is_told() -> None:
+    assert find_place("cpu", "float32") == HERE
+    with pytest.raises(InvalidInput, match="is no device"):
+        find_place("abacus")
+    with pytest.raises(InvalidInput, match="precision"):
+        find_place("cpu", "float7")
+    if not torch.cuda.is_available():
+        with pytest.raises(InvalidInput, match="no CUDA device"):
+            find_place("cuda")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_it_learns_on_a_gpu_in_bfloat16(tmp_path: Path) -> None:
+    place = find_place("cuda")
+    assert place.dtype == torch.bfloat16
+    outcome = train(
+        [Term("line", Line(), Points())],
+        Schedule(200, learning_rate=1e-2),
+        place=place,
+        folder=tmp_path,
+        key="",
+    )
+    losses = [figures["loss"] for _, figures in outcome.history]
+    assert np.mean(losses[-20:]) < 0.3 * np.mean(losses[:20])
