@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -17,7 +18,8 @@ from honeyguide.data.demo import demo_files
 from honeyguide.data.ingest import ImportReport, import_files
 from honeyguide.data.labels.visits import outcomes, visits
 from honeyguide.data.table import load_events, to_us
-from honeyguide.errors import MissingExtra
+from honeyguide.errors import InvalidFile, MissingExtra
+from tests.test_data_sift import rows_of
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 START = datetime(2017, 1, 1, tzinfo=UTC)
@@ -75,6 +77,65 @@ def test_the_year_is_cleaned_and_labelled(imported: Imported) -> None:
     # every first purchase is found from the newest visit before it on, and at most by the visits of two weeks
     firsts = len(np.unique(table.user.astype(np.int64) * len(catalog) + table.item))
     assert result.discovery.sum() <= 3 * firsts
+
+
+def test_campaigns_redemptions_and_households_are_imported(tmp_path: Path) -> None:
+    names = ("campaigns", "coupon_redemptions", "demographics")
+    files = [demo_files()[0].with_name(f"{name}.parquet") for name in names]
+    report = import_files(tmp_path, files, now=NOW)
+    assert report.problems == ()
+    assert {table: n.kept for table, n in report.tables.items() if n.kept} == {"users": 801, "touches": 8_691}
+    touches = rows_of(tmp_path, "touches")
+    assert sum(touch["kind"] == "sent" for touch in touches) == 6_589
+    assert sum(touch["kind"] == "redeemed" and "time" in touch for touch in touches) == 2_102
+    assert {
+        "touch_id": "1029-26-redeemed-51380041013-2017-01-01", "time": "2017-01-01 00:00:00+00", "user_id": "1029",
+        "campaign_id": "26", "kind": "redeemed",
+    } in touches  # fmt: skip
+    assert {"touch_id": "105-1-sent", "user_id": "105", "campaign_id": "1", "kind": "sent"} in touches
+    households = {row["user_id"]: json.loads(row["attributes"]) for row in rows_of(tmp_path, "users")}
+    assert households["1003"] == {
+        "age": "35-44", "income": "25-34K", "marital_status": "Unmarried", "household_size": "1",
+        "household_comp": "1 Adult No Kids", "kids_count": "0",
+    }  # fmt: skip
+    assert any("not when" in note for note in report.notes)
+    again = import_files(tmp_path, files, now=NOW)
+    assert (again.tables["touches"].new, again.tables["users"].new) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("header", "good", "bad", "reason"),
+    [
+        ("campaign_id,household_id", "1,105", "1,", "missing_value"),
+        ("campaign_id,household_id", "1,105", "1,105", "duplicate_touch_id"),
+        (
+            "household_id,coupon_upc,campaign_id,redemption_date",
+            "7,51,26,2017-01-03",
+            "7,51,26,soon",
+            "time_unparsable",
+        ),
+        (
+            "household_id,coupon_upc,campaign_id,redemption_date",
+            "7,51,26,2017-01-03",
+            "7,51,,2017-01-03",
+            "missing_value",
+        ),
+    ],
+)
+def test_a_bad_touch_costs_only_itself(tmp_path: Path, header: str, good: str, bad: str, reason: str) -> None:
+    (tmp_path / "f.csv").write_text(f"{header}\n{good}\n{bad}\n")
+    report = import_files(tmp_path / "data", [tmp_path / "f.csv"], now=NOW)
+    assert report.tables["touches"].kept == 1
+    assert [(problem.reason, problem.row) for problem in report.problems] == [(reason, 2)]
+
+
+@pytest.mark.parametrize(
+    "header", ["campaign_id,product_id,coupon_upc", "campaign_id,campaign_type,start_date"]
+)
+def test_the_files_that_say_nothing_of_a_household_are_refused(tmp_path: Path, header: str) -> None:
+    (tmp_path / "f.csv").write_text(f"{header}\n1,2,3\n")
+    with pytest.raises(InvalidFile, match="is not a known format"):
+        import_files(tmp_path / "data", [tmp_path / "f.csv"], now=NOW)
 
 
 def test_finding_the_demo_files_loads_no_pandas() -> None:

@@ -51,8 +51,19 @@ _DEPARTMENT, _CATEGORY, _TYPE = (
 )
 
 
+_ABOUT_THE_USER = (
+    "age", "income", "home_ownership", "marital_status", "household_size", "household_comp", "kids_count",
+)  # fmt: skip
+
+
+def _attributes() -> str:
+    """SQL for what is known of a household as one JSON object, without what is empty."""
+    parts = ", ".join(f"'{column}', nullif({column}::VARCHAR, '')" for column in _ABOUT_THE_USER)
+    return f"nullif(json_merge_patch('{{}}', json_object({parts}))::VARCHAR, '{{}}')"
+
+
 class CompleteJourney:
-    """Transactions become purchases, products become items."""
+    """Transactions become purchases, products items, households users, and campaigns what they sent and got back."""
 
     name = "completejourney"
     layouts = (
@@ -60,6 +71,7 @@ class CompleteJourney:
             table="events",
             required=("household_id", "basket_id", "product_id", "sales_value", "transaction_timestamp"),
             optional=(),
+            # no quantity: of fuel it counts thousandths of a gallon, and no column tells fuel apart
             columns={
                 "event_id": "basket_id || '-' || product_id",
                 "time": "transaction_timestamp",
@@ -88,5 +100,35 @@ class CompleteJourney:
                 "category": f"concat_ws(' > ', {_DEPARTMENT}, {_CATEGORY}, {_TYPE})",
                 "brand": "brand",
             },
+        ),
+        Layout(
+            table="users",
+            required=("household_id", *_ABOUT_THE_USER),
+            columns={"user_id": "household_id", "attributes": _attributes()},
+        ),
+        Layout(
+            table="touches",
+            required=("household_id", "campaign_id", "coupon_upc", "redemption_date"),
+            columns={
+                "touch_id": """household_id::VARCHAR || '-' || campaign_id || '-redeemed-' || coupon_upc
+                               || '-' || left(redemption_date::VARCHAR, 10)""",
+                "time": "redemption_date",
+                "user_id": "household_id",
+                "campaign_id": "campaign_id",
+                "kind": "'redeemed'",
+            },
+            zone="UTC",
+        ),
+        Layout(
+            table="touches",
+            required=("campaign_id", "household_id"),
+            columns={
+                "touch_id": "household_id::VARCHAR || '-' || campaign_id || '-sent'",
+                "user_id": "household_id",
+                "campaign_id": "campaign_id",
+                "kind": "'sent'",
+            },
+            absent=("coupon_upc", "product_id", "redemption_date", "kind"),
+            note="it says who was sent a campaign but not when: the times stay empty",
         ),
     )
