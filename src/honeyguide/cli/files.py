@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from honeyguide.cli.options import AsJson, Files, Format, Now, Shop, ToUtc, Zone, moment
+from honeyguide.cli.options import AsJson, Columns, Files, Format, Now, Shop, TableName, ToUtc, Zone, moment
 
 BAD_INPUT = 3
 
@@ -16,6 +16,8 @@ def import_(
     shop: Shop,
     files: Files,
     format: Format = None,
+    columns: Columns = None,
+    table: TableName = None,
     to_utc: ToUtc = False,
     timezone: Zone = None,
     now: Now = None,
@@ -32,7 +34,15 @@ def import_(
     workspace, at = Workspace.at(shop), moment(now)
     with Stages(quiet=json) as stages, stages.stage("Import") as progress:
         report = import_files(
-            workspace.data, files, format=format, now=at, to_utc=to_utc, timezone=timezone, progress=progress
+            workspace.data,
+            files,
+            format=format,
+            columns=columns,
+            table=table,
+            now=at,
+            to_utc=to_utc,
+            timezone=timezone,
+            progress=progress,
         )
     show_import(report, workspace, as_json=json)
 
@@ -41,6 +51,8 @@ def validate(
     files: Files,
     shop: Annotated[Path | None, typer.Option(help="A workspace whose items count as known.")] = None,
     format: Format = None,
+    columns: Columns = None,
+    table: TableName = None,
     to_utc: ToUtc = False,
     timezone: Zone = None,
     now: Now = None,
@@ -60,6 +72,8 @@ def validate(
             files,
             stored=stored,
             format=format,
+            columns=columns,
+            table=table,
             now=moment(now),
             to_utc=to_utc,
             timezone=timezone,

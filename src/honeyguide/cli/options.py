@@ -16,6 +16,13 @@ Files = Annotated[list[Path], typer.Argument(help="Files with events, items and 
 Format = Annotated[
     str | None, typer.Option(help="The format, as docs/formats.md names it; found out when not given.")
 ]
+Columns = Annotated[
+    str | None,
+    typer.Option(help="Which column of the file is what, e.g. \"item_id=Article,kind='view',user_id=_row\"."),
+]
+TableName = Annotated[
+    str | None, typer.Option(help="The table that --columns fills; found out when not given.")
+]
 ToUtc = Annotated[bool, typer.Option("--to-utc", help="Convert times that carry another offset.")]
 Zone = Annotated[
     str | None, typer.Option("--timezone", help="The zone of times that carry none, e.g. Europe/Berlin.")

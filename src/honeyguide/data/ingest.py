@@ -37,7 +37,7 @@ from honeyguide.data.lines import pick_lines
 from honeyguide.data.reading import ROW
 from honeyguide.data.report import ImportReport, Problem, TableCount
 from honeyguide.data.scrub import shown
-from honeyguide.data.sources.known import sources_named
+from honeyguide.data.sources.mapped import chosen
 from honeyguide.data.validate import Clock
 from honeyguide.errors import InvalidInput, NotReady
 from honeyguide.types import Progress, check_utc, silent
@@ -50,6 +50,8 @@ def import_files(
     files: Sequence[Path],
     *,
     format: str | None = None,
+    columns: str | None = None,
+    table: str | None = None,
     now: datetime,
     to_utc: bool = False,
     timezone: str | None = None,
@@ -58,12 +60,13 @@ def import_files(
     """Read `files` into the workspace's data folder; bad rows go to `quarantine/<import id>.jsonl`.
 
     An event counts once however often it is imported, and what was imported last stands. InvalidFile where a
-    file as a whole cannot be used; nothing stored has changed then.
+    file as a whole cannot be used; nothing stored has changed then. `columns` says which column is what in files of
+    a shop's own (`honeyguide.data.sources.mapped`), `table` what they hold.
     """
     if not files:
         raise InvalidInput("there is nothing to import: name at least one file")
     clock = Clock(check_utc(now, "now"), to_utc, timezone)
-    sources = sources_named(format)
+    sources = chosen(format, columns, table)
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder), _scratch(folder) as scratch, database(scratch) as db:
         found = gather(db, files, sources, clock, scratch, stored=folder, progress=progress)

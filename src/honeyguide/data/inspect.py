@@ -16,8 +16,8 @@ from honeyguide.data.gather import Gathered, Input, gather
 from honeyguide.data.ingest import notes, problems
 from honeyguide.data.report import Problem
 from honeyguide.data.sift import filled, is_there
-from honeyguide.data.sources.known import sources_named
 from honeyguide.data.sources.layout import Layout, Source
+from honeyguide.data.sources.mapped import chosen
 from honeyguide.data.table import from_us
 from honeyguide.data.validate import Clock
 from honeyguide.errors import InvalidFile, InvalidInput
@@ -105,6 +105,8 @@ def inspect_files(
     *,
     stored: Path | None = None,
     format: str | None = None,
+    columns: str | None = None,
+    table: str | None = None,
     now: datetime,
     to_utc: bool = False,
     timezone: str | None = None,
@@ -117,7 +119,7 @@ def inspect_files(
     if not files:
         raise InvalidInput("there is nothing to look at: name at least one file")
     clock = Clock(check_utc(now, "now"), to_utc, timezone)
-    sources = sources_named(format)
+    sources = chosen(format, columns, table)
     left, refused = list(files), []
     while True:
         with tempfile.TemporaryDirectory(prefix="honeyguide-") as folder, database(Path(folder)) as db:
