@@ -139,6 +139,53 @@ class Plm:
 
 
 @dataclass(frozen=True, slots=True)
+class Adapt:
+    """How the language model is adapted to the shop's own text and behaviour before it reads the catalogue."""
+
+    steps: int = 0
+    """Steps of self-supervised learning, from some hundred on; 0 takes the language model as it is."""
+    masked: float = 0.3
+    """How much filling in hidden words counts (BERT-like models)."""
+    following: float = 0.0
+    """How much telling what a shopper took next from anything else counts."""
+    contrastive: float = 1.0
+    """How much putting together what shoppers take one after the other counts."""
+    causal: float = 0.0
+    """How much reading on counts (GPT-like models, with the others at 0)."""
+    whole_words: bool = True
+    """Hide whole words, not pieces of them."""
+    pairs_within: int = 3
+    """Items that a shopper took at most this many events apart make a pair."""
+    learning_rate: float = 5e-5
+    """The highest learning rate of AdamW."""
+    batch_tokens: int = 4096
+    """Tokens in a batch of texts, padding included."""
+    batch_pairs: int = 64
+    """Pairs in a batch: the more, the more there is to be told apart, and the more memory it takes."""
+    held_out: float = 0.1
+    """This share of the texts is not learned from; the perplexity on it says when to stop."""
+    look_every: int = 100
+    """Steps between two looks at the texts held out."""
+    patience: int = 3
+    """It ends after this many looks without an improvement."""
+    device: str = "auto"
+    """Where to train: auto, cpu or cuda; several GPUs through torchrun."""
+    precision: str = "auto"
+    """Of products: float32, bfloat16, or auto, which measures what the device is fast at."""
+    trackers: tuple[str, ...] = ("jsonl",)
+    """Who is told the figures while it learns: jsonl, tensorboard, wandb."""
+
+    def __post_init__(self) -> None:
+        for key in ("steps", "masked", "following", "contrastive", "causal", "look_every"):
+            _at_least(self, key, 0)
+        for key in ("pairs_within", "batch_pairs", "patience"):
+            _at_least(self, key, 1)
+        _at_least(self, "batch_tokens", 64)
+        _positive(self, "learning_rate")
+        _within(self, "held_out", 0, 0.5)
+
+
+@dataclass(frozen=True, slots=True)
 class Interests:
     """The taxonomy and the user model."""
 
@@ -212,6 +259,7 @@ class Settings:
     clean: Clean = field(default_factory=Clean)
     labels: Labels = field(default_factory=Labels)
     plm: Plm = field(default_factory=Plm)
+    adapt: Adapt = field(default_factory=Adapt)
     interests: Interests = field(default_factory=Interests)
     explore: Explore = field(default_factory=Explore)
     evaluate: Evaluate = field(default_factory=Evaluate)
@@ -225,6 +273,7 @@ STAGES = MappingProxyType(
         "clean": Clean,
         "labels": Labels,
         "plm": Plm,
+        "adapt": Adapt,
         "interests": Interests,
         "explore": Explore,
         "evaluate": Evaluate,

@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -33,6 +35,9 @@ from honeyguide.shop.models import ENCODER, ITEMS, POLICY, TAXONOMY, USERS, hist
 from honeyguide.shop.past import PastPages
 from honeyguide.shop.workspace import Workspace
 from honeyguide.types import EVENT_KINDS, Progress, Vectors, silent
+
+if TYPE_CHECKING:
+    from honeyguide.plm.adapt import Plan
 
 Stage = Callable[[str], AbstractContextManager[Progress]]
 """Opens a stage by its name and gives what its progress is reported to."""
@@ -76,7 +81,8 @@ def fit(
         table = load_events(workspace.events, catalog, until=until)
     if not len(table.item):
         raise InvalidInput(f"no events are left before {until}: choose a later --until or import more")
-    vectors = encode_stage(workspace, settings, catalog, stage)
+    checkpoint = adapt_stage(workspace, settings, catalog, table, until, stage)
+    vectors = encode_stage(workspace, settings, checkpoint, catalog, stage)
     taxonomy = taxonomy_stage(workspace, settings, catalog, vectors, table, stage)
     items = items_stage(workspace, settings, catalog, vectors, taxonomy, table, stage)
     version, pages = posterior_stage(workspace, settings, catalog, items, table, journal_offset, stage)
@@ -104,13 +110,82 @@ def clean_stage(workspace: Workspace, settings: Settings, now: datetime, stage: 
     return report
 
 
-def encode_stage(workspace: Workspace, settings: Settings, catalog: Catalog, stage: Stage) -> Vectors:
+def adapt_stage(
+    workspace: Workspace,
+    settings: Settings,
+    catalog: Catalog,
+    table: EventTable,
+    until: datetime | None,
+    stage: Stage,
+) -> str:
+    """The checkpoint that reads the catalogue: as the settings name it, or adapted to what was there by then."""
+    if not settings.adapt.steps:
+        return settings.plm.model
+    from honeyguide.plm import corpus
+    from honeyguide.plm.adapt import adapt
+    from honeyguide.plm.files import LANGUAGE_MODEL
+
+    plan = _adapting(settings)
+    key = _key(catalog.version, table.version, _file_hash(workspace.events), until, repr(plan))
+    if not artifacts.load_if_made_from(workspace.models, LANGUAGE_MODEL, key):
+        texts = chain(
+            catalog.texts,
+            corpus.query_texts(workspace.events, until=until),
+            corpus.review_texts(workspace.events, until=until),
+            corpus.behaviour_texts(workspace.events, workspace.items, until=until),
+        )
+        with stage("Adapt the language model to the shop") as progress:
+            adapt(
+                workspace.models,
+                plan,
+                texts=texts,
+                items=catalog.texts,
+                pairs=corpus.item_pairs(table, within=settings.adapt.pairs_within),
+                key=key,
+                scratch=workspace.cache / "adapt",
+                progress=progress,
+            )
+    return str(artifacts.load(workspace.models, LANGUAGE_MODEL).folder)
+
+
+def _adapting(settings: Settings) -> Plan:
+    from honeyguide.plm.adapt import Plan
+    from honeyguide.plm.pretrain import Reading, Weights
+    from honeyguide.plm.train.loop import Schedule
+
+    given = settings.adapt
+    return Plan(
+        checkpoint=settings.plm.model,
+        weights=Weights(given.masked, given.following, given.contrastive, given.causal),
+        schedule=Schedule(
+            given.steps,
+            learning_rate=given.learning_rate,
+            eval_every=given.look_every,
+            patience=given.patience,
+            seed=settings.seed,
+        ),
+        reading=Reading(
+            max_tokens=settings.plm.max_tokens,
+            batch_tokens=given.batch_tokens,
+            pairs=given.batch_pairs,
+            whole_words=given.whole_words,
+        ),
+        held_out=given.held_out,
+        device=given.device,
+        precision=given.precision,
+        trackers=given.trackers,
+    )
+
+
+def encode_stage(
+    workspace: Workspace, settings: Settings, checkpoint: str, catalog: Catalog, stage: Stage
+) -> Vectors:
     """(n, d): the language model's vectors of the catalogue; only texts never seen before are encoded."""
     from honeyguide.plm.export import export_encoder
     from honeyguide.plm.vectors import catalogue_vectors
 
     with stage("Prepare the language model"):
-        export_encoder(workspace.models, settings.plm.model, max_tokens=settings.plm.max_tokens)
+        export_encoder(workspace.models, checkpoint, max_tokens=settings.plm.max_tokens)
     encoder = OnnxEncoder.load(artifacts.load(workspace.models, ENCODER), batch_size=settings.plm.batch_size)
     with stage("Read the catalogue with the language model") as progress:
         return catalogue_vectors(encoder, catalog.texts, cache=workspace.cache / "vectors", progress=progress)

@@ -58,10 +58,13 @@ class Backbone:
         save_checkpoint_folder(self, folder)
 
 
-def open_backbone(checkpoint: str, purpose: Purpose, *, dropout: float | None = None) -> Backbone:
+def open_backbone(
+    checkpoint: str, purpose: Purpose, *, dropout: float | None = None, seed: int = 0
+) -> Backbone:
     """The checkpoint (a folder, a package that carries weights, or a hub name) in float32, ready to be trained.
 
-    A head that the checkpoint lacks begins anew. InvalidInput where transformers cannot read it so.
+    A head that the checkpoint lacks begins anew, the same for the same seed. InvalidInput where transformers cannot
+    read it so.
     """
     folder = find_checkpoint(checkpoint)
     try:
@@ -75,7 +78,8 @@ def open_backbone(checkpoint: str, purpose: Purpose, *, dropout: float | None = 
     except ImportError:
         raise MissingExtra("transformers", "train") from None
     kinds = {"encoder": AutoModel, "masked": AutoModelForMaskedLM, "causal": AutoModelForCausalLM}
-    with quiet():
+    with quiet(), torch.random.fork_rng():
+        torch.manual_seed(seed)
         try:
             config = AutoConfig.from_pretrained(folder)
             if dropout is not None:
@@ -117,7 +121,10 @@ def save_checkpoint_folder(backbone: Backbone, folder: Path) -> None:
     """Write model, tokenizer and pooling so that `find_checkpoint` finds all of it again."""
     import json
 
+    from transformers.utils import logging
+
     with quiet():
+        logging.disable_progress_bar()
         backbone.model.save_pretrained(folder, safe_serialization=True)
         backbone.tokenizer.save_pretrained(folder)
     modes = {"mean": "pooling_mode_mean_tokens", "cls": "pooling_mode_cls_token"}

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import torch
 
 _WEIGHTS = "model.safetensors"  # never pytorch_model.bin: that is a pickle, and a pickle can run code
-_READ = (_WEIGHTS, "config.json", "tokenizer.json", "vocab.txt", "1_Pooling/config.json")
+_READ = (_WEIGHTS, "config.json", "tokenizer.json", "vocab.txt", "1_Pooling/config.json", "pooling.json")
 _HUB_PATTERNS = [*_READ, "*.json", "*.txt", "*.model"]
 _SHORTEST = 8
 _PARITY = 1e-5
@@ -141,8 +141,12 @@ def _key(folder: Path, max_tokens: int) -> str:
 
 def pooling_mode(folder: Path) -> str:
     """`mean` or `cls`, as sentence-transformers wrote it down; mean where nothing is written."""
-    path = folder / "1_Pooling" / "config.json"
-    if not path.is_file():
+    known_at = (
+        folder / "1_Pooling" / "config.json",
+        folder / "pooling.json",
+    )  # an artefact has no folders in it
+    path = next((path for path in known_at if path.is_file()), None)
+    if path is None:
         return "mean"
     told: dict[str, Any] = json.loads(path.read_bytes())
     modes = {name for name, on in told.items() if name.startswith("pooling_mode") and on is True}

@@ -1,5 +1,7 @@
-"""What an encoder artefact is called and which files it holds."""
+"""What artefacts of language models are called and which files they hold."""
 
 ENCODER = "encoder"
+LANGUAGE_MODEL = "language-model"
 GRAPH = "model.onnx"
 TOKENIZER = "tokenizer.json"
+CARD = "README.md"

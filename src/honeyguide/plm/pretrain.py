@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from honeyguide.errors import InvalidInput
 from honeyguide.plm.backbone import Backbone
@@ -97,7 +98,9 @@ def pretrain(
     The weights kept are those with the lowest held-out perplexity, where words are among what is learned.
     """
     how = reading or Reading()
-    terms = _terms(backbone, material, weights, how, schedule.seed)
+    with torch.random.fork_rng():
+        torch.manual_seed(schedule.seed)  # new heads begin the same in every process and after every kill
+        terms = _terms(backbone, material, weights, how, schedule.seed)
     look = _look(terms, backbone, material, how, place)
     for term in terms:
         term.module.to(place.device)
