@@ -16,6 +16,12 @@ _REQUIRED: dict[Table, tuple[str, ...]] = {
 }
 """The tables in the order in which a file is compared with them, by the columns that tell one from the others."""
 
+_ABSENT: dict[Table, tuple[str, ...]] = {
+    "identities": ("kind", "event", "received_at"),  # these are logs of something else
+    "users": ("kind", "event"),
+    "items": ("category_l1",),  # a path that is spread over columns
+}
+
 
 def _layout(table: Table) -> Layout:
     required = _REQUIRED[table]
@@ -24,7 +30,7 @@ def _layout(table: Table) -> Layout:
         required=required,
         optional=tuple(column for column in STORED[table] if column not in required),
         columns={column: identifier(column) for column in STORED[table]},
-        absent=("kind",) if table in ("identities", "users") else (),
+        absent=_ABSENT.get(table, ()),
     )
 
 
