@@ -60,7 +60,8 @@ def test_the_year_is_cleaned_and_labelled(imported: Imported) -> None:
     excluded = ("fuel", "coupon", "miscellaneous", "charitable cont")
     report = clean(data, Clean(exclude_categories=excluded), now=NOW)
     counts = {rule.rule: rule.rows for rule in report.rules}
-    assert (counts["duplicate"], counts["non_positive_purchase"]) == (48, 6_421)
+    assert (counts["duplicate"], counts["near_duplicate"]) == (6, 42)
+    assert (counts["non_positive_purchase"], counts["price_outlier"]) == (6_421, 8)
     catalog = Catalog.read(data / "clean" / "items.parquet")
     table = load_events(data / "clean" / "events.parquet", catalog)
     assert len(catalog) == report.items_out

@@ -70,8 +70,7 @@ class CompleteJourney:
         Layout(
             table="events",
             required=("household_id", "basket_id", "product_id", "sales_value", "transaction_timestamp"),
-            optional=(),
-            # no quantity: of fuel it counts thousandths of a gallon, and no column tells fuel apart
+            optional=("quantity",),  # of fuel in thousandths of a gallon
             columns={
                 "event_id": "basket_id || '-' || product_id",
                 "time": "transaction_timestamp",
@@ -79,6 +78,7 @@ class CompleteJourney:
                 "kind": "'purchase'",
                 "item_id": "product_id",
                 "value": "sales_value",
+                "quantity": "quantity",
                 "session_id": "basket_id",
             },
             zone="UTC",  # the source gives no zone: its own clock is taken as it stands
