@@ -9,9 +9,11 @@ import numpy as np
 from honeyguide.data.clean import CleaningReport, RuleCount
 from honeyguide.evaluate.results import (
     Band,
+    Curve,
     ExampleDecision,
     Interest,
     InterestBelief,
+    LanguageModel,
     LevelWeek,
     MapPoint,
     PolicyResult,
@@ -91,6 +93,26 @@ def make_report(seed: int = 7) -> ReplayReport:
             ),
         ),
         seconds=(("Import", 14.2), ("Clean", 3.1), ("Adapt the language model", 212.4), ("Replay", 96.0)),
+        language=make_language(rng),
+    )
+
+
+def make_language(rng: np.random.Generator) -> LanguageModel:
+    """Three hundred steps of two objectives, and six looks at held-out texts."""
+    steps = tuple(range(1, 301))
+    falling = np.exp(-np.arange(300) / 90)
+    masked = 2.1 + 1.9 * falling + rng.normal(0, 0.12, 300)
+    together = 1.4 + 2.4 * falling + rng.normal(0, 0.2, 300)
+    looks = (41.5, 33.0, 29.2, 27.9, 27.4, 27.6)
+    return LanguageModel(
+        steps=300,
+        before=58.3,
+        after=27.4,
+        curves=(
+            Curve("contrastive", steps, tuple(map(float, together))),
+            Curve("masked", steps, tuple(map(float, masked))),
+            Curve("perplexity", tuple(range(50, 301, 50)), looks),
+        ),
     )
 
 

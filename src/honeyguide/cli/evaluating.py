@@ -11,6 +11,7 @@ from types import FrameType
 from honeyguide.cli.show import Stages
 from honeyguide.data.clean import load_cleaning
 from honeyguide.evaluate.compare import load_traffic, replay_policies
+from honeyguide.evaluate.language import read_language_model
 from honeyguide.evaluate.results import ReplayReport
 from honeyguide.evaluate.summary import summarise
 from honeyguide.shop.models import load_fitted
@@ -32,7 +33,8 @@ def evaluate_shop(
         fitted = load_fitted(workspace.models, workspace.items)
         traffic = load_traffic(workspace, fitted)
         cleaning = load_cleaning(workspace.data)
-        return summarise(runs, served, traffic, fitted, cleaning, settings, stages.seconds)
+        language = read_language_model(workspace.models) if settings.adapt.steps else None
+        return summarise(runs, served, traffic, fitted, cleaning, settings, stages.seconds, language)
 
 
 def _check_names(workspace: Workspace, names: Sequence[str]) -> None:

@@ -108,6 +108,25 @@ class ExampleDecision:
 
 
 @dataclass(frozen=True, slots=True)
+class Curve:
+    """A figure of a training job: its values at ascending steps."""
+
+    name: str
+    steps: tuple[int, ...]
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LanguageModel:
+    """How the language model was adapted: held-out perplexity before and after, and its curves."""
+
+    steps: int
+    before: float | None
+    after: float | None
+    curves: tuple[Curve, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ReplayReport:
     """Everything the HTML report shows of one replay."""
 
@@ -133,3 +152,5 @@ class ReplayReport:
     cleaning: CleaningReport
     seconds: tuple[tuple[str, float], ...]
     """Stage name and wall seconds, in order."""
+    language: LanguageModel | None = None
+    """None where the language model was taken as it is."""

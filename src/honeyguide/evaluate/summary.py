@@ -15,6 +15,7 @@ from honeyguide.evaluate.replay import PolicyRun, Traffic
 from honeyguide.evaluate.results import (
     Band,
     Interest,
+    LanguageModel,
     LevelWeek,
     MapPoint,
     PolicyResult,
@@ -42,6 +43,7 @@ def summarise(
     cleaning: CleaningReport,
     settings: Settings,
     seconds: tuple[tuple[str, float], ...],
+    language: LanguageModel | None = None,
 ) -> ReplayReport:
     """Everything the report shows."""
     weeks = week_starts(traffic.visits)
@@ -67,6 +69,7 @@ def summarise(
         examples=served.examples,
         cleaning=cleaning,
         seconds=seconds,
+        language=language,
     )
 
 

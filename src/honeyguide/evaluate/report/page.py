@@ -15,6 +15,7 @@ from honeyguide.evaluate.report.decisions import decisions_section
 from honeyguide.evaluate.report.headline import headline
 from honeyguide.evaluate.report.html import Markup, element, join
 from honeyguide.evaluate.report.interests import beliefs_section, map_section
+from honeyguide.evaluate.report.language import language_section
 from honeyguide.evaluate.report.policies import levels_section, policies_section
 from honeyguide.evaluate.results import ReplayReport
 
@@ -25,6 +26,7 @@ _CONTENTS = (
     ("beliefs", "One household"),
     ("decisions", "Decisions"),
     ("cleaning", "Cleaning"),
+    ("language", "Language model"),
     ("limits", "Limits and words"),
 )
 
@@ -68,6 +70,7 @@ def _sections(report: ReplayReport) -> list[Markup]:
         beliefs_section(report),
         decisions_section(report),
         cleaning_section(report),
+        language_section(report),
         limits_section(report),
     ]
 
