@@ -152,6 +152,8 @@ def test_what_makes_no_sense_is_refused() -> None:
     log = table([(1, 0, 0, BUY)])
     with pytest.raises(InvalidInput, match="above 0 days"):
         visits(log, origin_us=0, period_days=0)
+    with pytest.raises(InvalidInput, match="above 0 days"):
+        visits(log, origin_us=0, period_days=float("inf"))
     with pytest.raises(InvalidInput, match="UTC"):
         log.between(since=datetime(2020, 1, 1))
     late, early = table([(2, 0, 0, BUY)]), log

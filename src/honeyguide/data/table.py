@@ -102,8 +102,8 @@ def load_events(
             CREATE TABLE chosen AS
             SELECT event_id, user_id, item_id, epoch_us(time) AS time_us, kind, value
             FROM ({stored_table(db, path, EVENTS)}) WHERE {_between(since, until)}""")
-        users = _number_distinct(db, "user_id", "people")
-        items = _number_distinct(db, "item_id", "items")
+        users = number_distinct(db, "user_id", "people")
+        items = number_distinct(db, "item_id", "items")
         kinds = ", ".join(literal(kind) for kind in EVENT_KINDS)
         columns = db.execute(f"""
             SELECT people.row::INTEGER AS user, coalesce(items.row, -1)::INTEGER AS item, time_us,
@@ -111,9 +111,9 @@ def load_events(
                    coalesce(value, 'nan'::DOUBLE)::FLOAT AS value
             FROM chosen JOIN people USING (user_id) LEFT JOIN items USING (item_id)
             ORDER BY time_us, event_id""").fetchnumpy()
-    plain = {name: _plain(column) for name, column in columns.items()}
+    columns = {name: plain(column) for name, column in columns.items()}
     rows = np.append(catalog.rows(items), -1).astype(np.int32)  # the last one answers for -1, no item
-    return EventTable(users=users, **{**plain, "item": rows[plain["item"]]})
+    return EventTable(users=users, **{**columns, "item": rows[columns["item"]]})
 
 
 def user_events(
@@ -154,13 +154,16 @@ def _between(since: datetime | None, until: datetime | None) -> str:
     return " AND ".join(bounds)
 
 
-def _number_distinct(db: duckdb.DuckDBPyConnection, column: str, name: str) -> tuple[str, ...]:
+def number_distinct(
+    db: duckdb.DuckDBPyConnection, column: str, name: str, *, of: str = "chosen"
+) -> tuple[str, ...]:
     """Make the relation `name` of the distinct values of a column with their `row` in the tuple returned."""
     db.execute(f"""
         CREATE TABLE {name} AS SELECT {column}, row_number() OVER (ORDER BY {column}) - 1 AS row
-        FROM (SELECT DISTINCT {column} FROM chosen WHERE {column} IS NOT NULL)""")
+        FROM (SELECT DISTINCT {column} FROM {of} WHERE {column} IS NOT NULL)""")
     return tuple(value for (value,) in db.execute(f"SELECT {column} FROM {name} ORDER BY row").fetchall())
 
 
-def _plain(column: NDArray[Any]) -> NDArray[Any]:
+def plain(column: NDArray[Any]) -> NDArray[Any]:
+    """A column as DuckDB gives it as a plain array: it comes masked even where nothing is missing."""
     return np.ascontiguousarray(column.filled() if isinstance(column, np.ma.MaskedArray) else column)

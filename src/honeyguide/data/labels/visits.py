@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from honeyguide.data.labels.rewards import StarScale, rewards
 from honeyguide.data.table import EventTable
 from honeyguide.errors import InvalidInput
 from honeyguide.types import EVENT_KINDS, Grade
 
 _DAY_US = 86_400 * 1_000_000
+_LONGEST_DAYS = 1_000_000  # what is longer runs out of 64 bits of microseconds when it is added to a time
 _PURCHASE = EVENT_KINDS.index("purchase")
 _NEVER = np.iinfo(np.int64).max
 
@@ -34,7 +36,7 @@ class Visits:
 
     def with_full_window(self, end_us: int, window_days: float) -> Visits:
         """The visits whose reward window is over at `end_us`, the end of the log."""
-        return self.take(self.time_us + _window_us(window_days) <= end_us)
+        return self.take(self.time_us + in_us(window_days) <= end_us)
 
     def take(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> Visits:
         """The visits that a mask or positions choose."""
@@ -59,7 +61,7 @@ class Outcomes:
 
 def visits(table: EventTable, *, origin_us: int, period_days: float = 7.0) -> Visits:
     """The first event of every user in every period of `period_days`, as visits."""
-    period_us = _window_us(period_days)
+    period_us = in_us(period_days)
     period = (table.time_us - origin_us) // period_us
     order = np.lexsort((table.time_us, period, table.user))
     user, week = table.user[order], period[order]
@@ -79,15 +81,16 @@ def outcomes(
     grade: Grade,
     window_days: float,
     history: EventTable | None = None,
+    scale: StarScale | None = None,
 ) -> Outcomes:
     """What each visit's user reacted to in (visit, visit + window]; reactions of grade 0 are left out.
 
     `history` tells which purchases are not the first: earlier events, or the whole log, over the same catalogue.
+    On a `scale` a rating earns its stars' share; without one the full grade, as the journal's learner has it.
     """
-    window_us = _window_us(window_days)
-    grades = np.array([grade(kind) for kind in EVENT_KINDS], dtype=np.float64)
+    window_us = in_us(window_days)
     visit, event = _pairs(table, visits, window_us)
-    reward = np.where(table.item[event] >= 0, grades[table.kind[event]], 0.0)
+    reward = rewards(table, grade=grade, scale=scale)[event]
     rewarded = reward > 0
     visit, event, reward = visit[rewarded], event[rewarded], reward[rewarded]
     order = np.lexsort((table.time_us[event], -reward, table.item[event], visit))
@@ -106,9 +109,10 @@ def outcomes(
     )
 
 
-def _window_us(days: float) -> int:
-    if not days > 0:
-        raise InvalidInput(f"a window or period must be above 0 days, got {days}")
+def in_us(days: float) -> int:
+    """A window or period in microseconds."""
+    if not 0 < days < _LONGEST_DAYS:
+        raise InvalidInput(f"a window or period must be above 0 days and below {_LONGEST_DAYS:,}, got {days}")
     return round(days * _DAY_US)
 
 
