@@ -114,6 +114,14 @@ def plain(losses: Callable[[], Losses], module: torch.nn.Module, factor: float) 
     return found
 
 
+AfterStep = Callable[[int], None]
+"""Called after each step of the optimiser with how many there were, the gradients still in place."""
+
+
+def nothing(step: int) -> None:
+    """Leave it at what the optimiser did."""
+
+
 Evaluate = Callable[[], Mapping[str, float]]
 """Figures on held-out data; the first one decides what is best, the lower the better."""
 
@@ -149,11 +157,13 @@ def train(
     evaluate: Evaluate | None = None,
     tracker: Tracker | None = None,
     backward: Backward = plain,
+    after_step: AfterStep = nothing,
     progress: Progress = silent,
 ) -> Outcome:
     """Train the modules of `terms` in place, on from the newest checkpoint of the job `key` in `folder`.
 
     With `evaluate` they end as they were when its first figure was lowest. An interrupt stores a checkpoint first.
+    What `after_step` has to remember between steps belongs into buffers of the modules: those are in the checkpoint.
     """
     job = _Job(terms, schedule, place, folder, key, backward)
     told = tracker if tracker is not None and place.leads else NoTracker()
@@ -162,6 +172,7 @@ def train(
         while standing.step < schedule.steps and standing.worse < schedule.patience:
             losses = job.step(standing.step)
             standing.step += 1
+            after_step(standing.step)
             figures = {**losses, "learning_rate": schedule.rate(standing.step - 1)}
             if evaluate and _is_due(standing.step, schedule):
                 figures |= job.look(evaluate, standing)
