@@ -116,6 +116,22 @@ def test_every_exit_code_is_documented() -> None:
     assert all(re.search(rf"\b{code}\b", said) for code in codes)
 
 
+def test_every_cleaning_rule_and_every_reason_of_quarantine_is_in_the_page_on_data() -> None:
+    page = (ROOT / "docs" / "data.md").read_text()
+    source = ROOT / "src" / "honeyguide" / "data"
+    cleaning = "\n".join(path.read_text() for path in sorted((source / "cleaning").glob("*.py")))
+    rules = set(re.findall(r'(?:log\.drop|log\.count|RuleCount|_drop)\(\s*(?:log, )?"(\w+)"', cleaning))
+    rules |= set(re.findall(r'^    "(\w+)": "', cleaning, re.MULTILINE)) - {
+        "owners",
+        "borrowed",
+        "queries",
+        "amounts",
+    }
+    assert {"bot", "near_duplicate", "unmatched_refund"} <= rules
+    reasons = set(re.findall(r'Rule\(\s*"(\w+)"', (source / "validate.py").read_text()))
+    assert {name for name in rules | reasons if f"`{name}`" not in page} == set()
+
+
 @pytest.mark.parametrize(
     "page", ["README.md", "CONTRIBUTING.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))]
 )
