@@ -161,7 +161,7 @@ def _rows(raw: RawFile, layout: Layout, loaded: str | None) -> str:
 def _field(raw: RawFile, layout: Layout, clock: Clock, column: str) -> _Field:
     given, kind = layout.columns.get(column), "VARCHAR"
     if layout.rest and column == "attributes":
-        given = _rest(raw, layout)
+        given = _beside(given, _rest(raw, layout))
     elif given is None or not is_there(raw, layout, given):
         given = "NULL::VARCHAR"
     elif (bare := given.strip('"')) in raw.columns:
@@ -181,6 +181,13 @@ def _field(raw: RawFile, layout: Layout, clock: Clock, column: str) -> _Field:
         has_devices=devices,
     )
     return _Field(column, given, kind, value, plain)
+
+
+def _beside(own: str | None, rest: str) -> str:
+    """SQL for one JSON object out of two, either of which may be NULL."""
+    if own is None:
+        return rest
+    return f"nullif(json_merge_patch(coalesce(({own})::VARCHAR, '{{}}'), coalesce({rest}, '{{}}'))::VARCHAR, '{{}}')"
 
 
 def _rest(raw: RawFile, layout: Layout) -> str:

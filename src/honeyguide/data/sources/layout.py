@@ -35,7 +35,8 @@ class Layout:
     """SQL that gives a list: every element becomes a row of its own, in which it is the column `each` (and `nth`
     its place from 1); a row with an empty or a NULL list gives none."""
     rest: bool = False
-    """Put the columns that are neither required nor optional into `attributes` as one JSON object."""
+    """Put the columns that are neither required nor optional into `attributes` as one JSON object, beside what
+    `columns` gives for it."""
     derived: bool = False
     """The rows speak of this table by the way (an order line that names its product): one that is there more than
     once is no error, and one that is already known from elsewhere stays as it is."""
