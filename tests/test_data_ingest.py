@@ -207,6 +207,17 @@ def test_a_field_may_hold_line_breaks_quotes_and_delimiters_even_beside_broken_r
         assert stored(data)[0][5] == 'red, "big"\nshoe'
 
 
+@pytest.mark.parametrize("delimiter", [b",", b";", b"\t", b"|"])
+def test_quotes_around_everything_are_understood_with_every_delimiter_even_beside_broken_rows(
+    data: Path, delimiter: bytes
+) -> None:
+    header, good = HEADER.replace(b",", b'","'), GOOD.replace(b",", b'","')
+    rows = b"".join(b'"' + row[:-1] + b'"\n' for row in (header, good)) + b'"e2" x,,,,,\n'
+    report = import_files(data, [write(data.parent / "q.csv", rows.replace(b",", delimiter))], now=NOW)
+    assert [(aside["row"], aside["reason"]) for aside in quarantined(report)] == [(2, "malformed_row")]
+    assert [event[0] for event in stored(data)] == ["e1"]
+
+
 def test_crlf_bom_semicolons_and_capital_headers_are_understood(data: Path) -> None:
     rows = "\ufeffTime;User_ID;Kind;Item_ID\r\n2024-05-01T10:00:00Z;ü;View;i1\r\n".encode()
     assert import_files(data, [write(data.parent / "x.csv", rows)], now=NOW).events.kept == 1
@@ -300,7 +311,7 @@ WHOLE_FILES: dict[str, tuple[str, bytes, str]] = {
     "header not utf-8": ("e.csv", b"time,\xff\n", "not UTF-8"),
     "old mac": ("e.csv", b"time,user_id\r1,2\r", "carriage return"),
     "json of nothing": ("e.jsonl", b"{}\n{}\n", "no column"),
-    "json broken": ("e.jsonl", b"{\n", "no column"),
+    "json broken": ("e.jsonl", b"{\n", "ends inside its first object"),
 }
 
 

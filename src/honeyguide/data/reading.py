@@ -109,7 +109,7 @@ def scrubbed(raw: RawFile, scratch: Path) -> RawFile:
     with target.open("wb") as good:
         if raw.header is not None:
             rejects = tuple(scrub_csv(raw.file, raw.header, good))
-            header = replace(raw.header, lines=0, delimiter=",", quoted=True)
+            header = replace(raw.header, lines=0)
             return replace(raw, file=target, rejects=rejects, header=header)
         rejects = tuple(scrub_jsonl(raw.file, good))
     return replace(raw, file=target, rejects=rejects)

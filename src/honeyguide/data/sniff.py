@@ -20,7 +20,13 @@ _HEAD = 4096
 _SIGNATURES = (
     (b"\xff\xfe", "is UTF-16 text", "Save it as UTF-8"),
     (b"\xfe\xff", "is UTF-16 text", "Save it as UTF-8"),
-    (b"PK\x03\x04", "is a zip archive or a spreadsheet", "Unpack it, or export the sheet as CSV"),
+    (b"PK\x03\x04", "is an archive inside another", "Unpack it"),
+    (b"\x1f\x8b", "is packed twice", "Unpack it"),
+    (b"BZh9", "is packed with bzip2", "Unpack it, or pack it with gzip"),
+    (b"\xfd7zXZ", "is packed with xz", "Unpack it, or pack it with gzip"),
+    (b"\x28\xb5\x2f\xfd", "is packed with zstd", "Unpack it, or pack it with gzip"),
+    (b"7z\xbc\xaf", "is a 7-Zip archive", "Unpack it"),
+    (b"\xd0\xcf\x11\xe0", "is a spreadsheet or another office file", "Export the sheet as CSV"),
 )
 
 
@@ -63,9 +69,8 @@ def read_header(file: Path, path: Path) -> Header:
             if raw.strip().strip(BOM):
                 break
     text = _decode_header(path, raw.removeprefix(BOM).rstrip(b"\r\n"))
-    splits = {delimiter: _split(path, text, delimiter) for delimiter in ",;\t|"}
-    delimiter = max(splits, key=lambda d: len(splits[d]))
-    return Header(unique_names(path, splits[delimiter]), delimiter, lines)
+    delimiter, names = _split(path, text)
+    return Header(unique_names(path, names), delimiter, lines)
 
 
 def unique_names(path: Path, names: Sequence[str]) -> tuple[str, ...]:
@@ -113,10 +118,18 @@ def _decode_header(path: Path, raw: bytes) -> str:
     return text
 
 
-def _split(path: Path, text: str, delimiter: str) -> list[str]:
-    try:
-        return next(csv.reader([text], delimiter=delimiter, strict=True, skipinitialspace=True))
-    except csv.Error as error:
-        raise InvalidFile(
-            path, f"its header is broken: {error}", "Mend the quotes in its first line", row=0
-        ) from None
+def _split(path: Path, text: str) -> tuple[str, list[str]]:
+    """The delimiter that gives the most names, and these; the quotes of a header are broken at any other."""
+    splits: dict[str, list[str]] = {}
+    broken = ""
+    for delimiter in ",;\t|":
+        try:
+            splits[delimiter] = next(
+                csv.reader([text], delimiter=delimiter, strict=True, skipinitialspace=True)
+            )
+        except csv.Error as error:
+            broken = broken or str(error)
+    best = max(splits, key=lambda delimiter: len(splits[delimiter]), default="")
+    if broken and len(splits.get(best, "")) < 2:
+        raise InvalidFile(path, f"its header is broken: {broken}", "Mend the quotes in its first line", row=0)
+    return best, splits[best]
