@@ -279,3 +279,42 @@ def test_keys_are_sampled_from_all_over_a_large_file(tmp_path: Path) -> None:
     late = json.dumps({"Late Key": 1, "x": "y" * 200}) + "\n"
     path.write_text(filler * 60_000 + late * 3_000 + filler)
     assert dict(lines_module.sample_keys(path)) == {"time": "Time", "x": "x", "late key": "Late Key"}
+
+
+PLAIN = replace(
+    ORDER,
+    required=("order", "buyer"),
+    optional=("sku",),
+    each=None,
+    columns={**ORDER.columns, "event_id": '"order"', "item_id": "sku", "value": "'1'"},
+)
+
+
+@pytest.mark.parametrize("layout", [ORDER, PLAIN])
+def test_a_line_that_ends_too_early_costs_only_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: Layout
+) -> None:
+    lines = [
+        json.dumps({"order": f"o{n}", "buyer": "u", "sku": "i1", "lines": [{"sku": "i1"}]}) for n in range(9)
+    ]
+    lines[1], lines[4], lines[5] = lines[1][:12], "[" * 2000, lines[5][:-1]
+    report = import_with(monkeypatch, tmp_path, layout, "\n".join(lines))
+    found = [row["event_id"][:2] for row in rows_of(tmp_path / "data", "events")]
+    assert found == ["o0", "o2", "o3", "o6", "o7", "o8"]
+    aside = [json.loads(line) for line in Path(str(report.quarantine)).read_text().splitlines()]
+    assert [(row["row"], row["message"]) for row in aside] == [
+        (row, "the line is no JSON object") for row in (2, 5, 6)
+    ]
+
+
+def test_quotes_without_a_meaning_stay_as_they_are_beside_a_broken_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = Layout(
+        table="items", required=("sku", "title"), columns={"item_id": "sku", "title": "title"}, quoted=False
+    )
+    rows = 'sku\ttitle\na\t12" pan\nb\t"Best" shoe\nx\none\ttoo\tmany\nc\t""\rd\n'
+    report = import_with(monkeypatch, tmp_path, layout, rows, "f.tsv")
+    found = {row["item_id"]: row["title"] for row in rows_of(tmp_path / "data", "items")}
+    assert found == {"i1": "One", "i2": "Two", "a": '12" pan', "b": '"Best" shoe', "c": '"" d'}
+    assert {problem.reason: problem.rows for problem in report.problems} == {"malformed_row": 2}

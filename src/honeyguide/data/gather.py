@@ -168,7 +168,10 @@ def _sift(
     """Sift one table out of one file, scrubbed first where DuckDB refuses it as it stands."""
     try:
         _stream(db, entry, layout, name, clock)
-        return entry
+        if not _lost_lines(db, entry, layout, name):
+            return entry
+        db.execute(f"DROP VIEW IF EXISTS loaded{entry.number}")
+        db.execute(f"DELETE FROM rejects WHERE file = {entry.number}")
     except duckdb.Error as error:
         if entry.raw.kind == "parquet" or entry.raw.rejects:
             raise unreadable(entry.raw.path, error) from None
@@ -206,8 +209,28 @@ def _load(db: duckdb.DuckDBPyConnection, entry: Input, loaded: str) -> None:
     db.execute(f"CREATE OR REPLACE TABLE {loaded}_rows AS {entry.raw.relation(columns)}")
     db.execute(f"CREATE VIEW {loaded} AS SELECT *, rowid + 1 AS {ROW} FROM {loaded}_rows")
     if entry.raw.kind == "jsonl":
-        nothing = " AND ".join(f"{identifier(column)} IS NULL" for column in columns)
-        _reject_unreadable(db, entry, entry.layout.table, f"SELECT {ROW} FROM {loaded} WHERE {nothing}")
+        _reject_unreadable(db, entry, entry.layout.table, _empty_rows(entry, ""))
+
+
+def _empty_rows(entry: Input, name: str) -> str:
+    """SQL for the numbers of the rows that were read as nothing: of those loaded, or of the sifted table `name`."""
+    if is_plain(entry.layout):
+        nothing = "coalesce(json_merge_patch('{}', texts[-1])::VARCHAR = '{}', true)"
+        return f"SELECT rowid + 1 AS {ROW} FROM {name} WHERE NOT ok AND {nothing}"
+    columns = needed(entry.raw, entry.layout)
+    nothing = " AND ".join(f"{identifier(column)} IS NULL" for column in columns)
+    return f"SELECT {ROW} FROM loaded{entry.number} WHERE {nothing}"
+
+
+def _lost_lines(db: duckdb.DuckDBPyConnection, entry: Input, layout: Layout, name: str) -> bool:
+    """Whether good lines were read as nothing: DuckDB loses the line behind one that ends too early."""
+    if entry.raw.kind != "jsonl" or entry.raw.rejects or layout is not entry.layout:
+        return False
+    empty = _empty_rows(entry, name)
+    doubtful = f"SELECT {ROW} FROM ({empty}) WHERE {ROW} - 1 IN ({empty}) ORDER BY 1"
+    rows = [row for (row,) in db.execute(doubtful).fetchall()]
+    keys = set(entry.raw.names.values())
+    return any(_problem(line, keys) == _UNREAD for _, line in pick_lines(entry.raw.file, rows))
 
 
 def _passed_over(db: duckdb.DuckDBPyConnection, entry: Input) -> int:
@@ -227,13 +250,7 @@ def _judge_doubtful(
     if not number(db, f"SELECT count(*) FROM {name} WHERE NOT ok"):
         return
     if entry.raw.kind == "jsonl" and is_plain(layout):
-        _reject_unreadable(
-            db,
-            entry,
-            layout.table,
-            f"""
-            SELECT rowid + 1 FROM {name} WHERE NOT ok AND list_count(texts[:-2]) = 0""",
-        )
+        _reject_unreadable(db, entry, layout.table, _empty_rows(entry, name))
     table, columns = layout.table, filled(entry.raw, layout)
     texts = ", ".join(
         f"texts[{columns.index(c) + 1}] AS {identifier(c)}"
@@ -306,6 +323,9 @@ def _reject_unreadable(db: duckdb.DuckDBPyConnection, entry: Input, table: Table
     insert_rejects(db, entry.number, table, broken)
 
 
+_UNREAD = ("malformed_row", "the line holds half a surrogate pair or a number out of range")
+
+
 def _problem(line: bytes, keys: set[str]) -> tuple[str, str] | None:
     """What is wrong with a line of which nothing was read: it may be an object without any of the keys."""
     if problem := not_text(line):
@@ -317,7 +337,7 @@ def _problem(line: bytes, keys: set[str]) -> tuple[str, str] | None:
     if not isinstance(found, dict):
         return "malformed_row", "the line is no JSON object"
     if any(found.get(key) is not None for key in keys):
-        return "malformed_row", "the line holds half a surrogate pair or a number out of range"
+        return _UNREAD
     return None
 
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from honeyguide.data.sniff import BOM, MAX_LINE, Header
+from honeyguide.data.unpacking.jsontext import JsonText
 
 SHOWN = 1000
 """This many characters of a bad row go into quarantine."""
@@ -174,17 +177,19 @@ class _Block:
             if self._line(last - 1, last).count(b'"') % 2:  # only an odd number of quotes can close one
                 verdict = _judge(self._line(first, last), self._header)
         if verdict.fields is not None:
-            return _Found(1, _as_csv(verdict.fields, self._header.delimiter)), last
+            return _Found(1, _as_csv(verdict.fields, self._header)), last
         return _Found(1, bad=verdict, line=line), first + 1 if verdict.reason == "malformed_row" else last
 
     def _line(self, first: int, last: int) -> bytes:
         return self._data[self._bounds[first] : self._bounds[last]]
 
 
-def _as_csv(fields: list[str], delimiter: str) -> bytes:
+def _as_csv(fields: list[str], header: Header) -> bytes:
     """One line with every field in quotes, so that whatever it holds is read back as it is; "" is no value."""
+    if not header.quoted:
+        return header.delimiter.join(fields).replace("\r", " ").encode() + b"\n"
     quoted = ('"' + value.replace('"', '""') + '"' if value else "" for value in fields)
-    return delimiter.join(quoted).encode() + b"\n"
+    return header.delimiter.join(quoted).encode() + b"\n"
 
 
 def scrub_jsonl(path: Path, good: BinaryIO) -> Iterator[Reject]:
@@ -197,7 +202,7 @@ def scrub_jsonl(path: Path, good: BinaryIO) -> Iterator[Reject]:
             if not content:
                 continue
             row += 1
-            problem = not_text(content)
+            problem = not_text(content) or _cut_off(content)
             if problem:
                 yield Reject(row, *problem, shown(line))
             good.write((HOLE if problem else content.replace(b"\r", b" ")) + b"\n")
@@ -223,6 +228,16 @@ def _judge(record: bytes, header: Header) -> _Verdict:
     if len(fields) != width:
         return _Verdict(None, "malformed_row", f"has {len(fields)} columns where the header has {width}")
     return _Verdict(fields)
+
+
+def _cut_off(content: bytes) -> tuple[str, str] | None:
+    """Whether a line ends before what it holds does: DuckDB would lose the line behind it too."""
+    try:
+        msgspec.json.decode(content, type=msgspec.Raw)
+    except (msgspec.DecodeError, RecursionError):
+        if JsonText(BytesIO(content)).value() is None:
+            return "malformed_row", "the line is no JSON object"
+    return None
 
 
 def not_text(content: bytes) -> tuple[str, str] | None:
