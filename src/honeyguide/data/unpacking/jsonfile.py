@@ -53,7 +53,7 @@ def unpack_objects(path: Path, file: Path, target: Path) -> Path:
     if b"\n" not in first or _is_lines(file):
         return file
     with file.open("rb") as opened:
-        _write(path, _values(JsonText(opened)), target, "its objects")
+        _write(path, _values(JsonText(opened)), target, "its series of objects")
     return target
 
 
