@@ -151,6 +151,17 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise
 
 
+def key_of(*parts: object) -> str:
+    """A hash of what something is made of: equal parts have an equal key."""
+    return _sha256(json.dumps(parts, sort_keys=True, default=str).encode())
+
+
+def file_hash(path: Path) -> str:
+    """The sha256 of what a file holds."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def sync(path: Path) -> None:
     """Have the disk hold `path` (a file or a folder) before going on."""
     handle = os.open(path, os.O_RDONLY)

@@ -6,22 +6,18 @@ and an interrupted fit goes on where it stopped. Torch is reached from here only
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from honeyguide import artifacts
+from honeyguide.artifacts import file_hash, key_of
 from honeyguide.config import Settings
 from honeyguide.data.catalog import Catalog
-from honeyguide.data.clean import CleaningReport, clean, load_cleaning
+from honeyguide.data.clean import CleaningReport, clean_once
 from honeyguide.data.table import EventTable, load_events
 from honeyguide.errors import InvalidInput, NotReady
 from honeyguide.explore.posterior import UserPosterior
@@ -34,19 +30,10 @@ from honeyguide.shop.candidates import CandidateSource
 from honeyguide.shop.models import ENCODER, ITEMS, POLICY, TAXONOMY, USERS, histories_state
 from honeyguide.shop.past import PastPages
 from honeyguide.shop.workspace import Workspace
-from honeyguide.types import EVENT_KINDS, Progress, Vectors, silent
+from honeyguide.types import EVENT_KINDS, Stage, Vectors, quietly
 
 if TYPE_CHECKING:
     from honeyguide.plm.adapt import Plan
-
-Stage = Callable[[str], AbstractContextManager[Progress]]
-"""Opens a stage by its name and gives what its progress is reported to."""
-
-
-@contextmanager
-def quietly(name: str) -> Iterator[Progress]:
-    """A stage nobody watches."""
-    yield silent
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +62,7 @@ def fit(
     settings = workspace.settings
     if not (workspace.data / "events.parquet").exists():
         raise NotReady(f"{workspace.root} has no events yet. Run: honeyguide import {workspace.root} FILES")
-    cleaning = clean_stage(workspace, settings, now, stage)
+    cleaning, _ = clean_once(workspace.data, settings.clean, now=now, stage=stage)
     with stage("Load the clean tables"):
         catalog = Catalog.read(workspace.items)
         table = load_events(workspace.events, catalog, until=until)
@@ -97,19 +84,6 @@ def fit(
     )
 
 
-def clean_stage(workspace: Workspace, settings: Settings, now: datetime, stage: Stage) -> CleaningReport:
-    """Clean what was imported, unless that very import was cleaned with these settings already."""
-    raw = [workspace.data / "events.parquet", workspace.data / "items.parquet"]
-    key = _key(*(_file_hash(path) for path in raw), asdict(settings.clean))
-    marker = workspace.data / "clean" / "KEY"
-    if marker.exists() and marker.read_text() == key and workspace.events.exists():
-        return load_cleaning(workspace.data)
-    with stage("Clean") as progress:
-        report = clean(workspace.data, settings.clean, now=now, progress=progress)
-    artifacts.write_atomically(marker, key.encode())
-    return report
-
-
 def adapt_stage(
     workspace: Workspace,
     settings: Settings,
@@ -126,7 +100,7 @@ def adapt_stage(
     from honeyguide.plm.files import LANGUAGE_MODEL
 
     plan = _adapting(settings)
-    key = _key(catalog.version, table.version, _file_hash(workspace.events), until, repr(plan))
+    key = key_of(catalog.version, table.version, file_hash(workspace.events), until, repr(plan))
     if not artifacts.load_if_made_from(workspace.models, LANGUAGE_MODEL, key):
         texts = chain(
             catalog.texts,
@@ -204,7 +178,7 @@ def taxonomy_stage(
 
     plan = settings.interests
     encoder = artifacts.current(workspace.models, ENCODER)
-    key = _key(catalog.version, encoder, table.version, plan.top, plan.leaves, settings.seed)
+    key = key_of(catalog.version, encoder, table.version, plan.top, plan.leaves, settings.seed)
     if known := artifacts.load_if_made_from(workspace.models, TAXONOMY, key):
         return Taxonomy.from_state(known.arrays, known.meta["taxonomy"])
     with stage("Discover interests and name them") as progress:
@@ -265,7 +239,7 @@ def posterior_stage(
 ) -> tuple[str, int]:
     """Learn the prior from past visits, fold the same visits into every user's posterior, and store both."""
     facts = artifacts.current(workspace.models, ITEMS)
-    key = _key(
+    key = key_of(
         facts, table.version, asdict(settings.labels), asdict(settings.explore), settings.seed, journal_offset
     )
     if known := artifacts.load_if_made_from(workspace.models, POLICY, key):
@@ -295,12 +269,3 @@ def posterior_stage(
     meta = {"key": key, "journal_offset": journal_offset, "pages": examples.pages, "features": model.dim}
     version = artifacts.save(workspace.models, POLICY, posterior.state(), meta)
     return f"{facts}.{version}", examples.pages
-
-
-def _key(*parts: object) -> str:
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def _file_hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol, Self, TypeAlias, TypeVar, get_args
@@ -21,6 +22,9 @@ State: TypeAlias = dict[str, NDArray[Any]]
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with (done, total) as a long job goes on."""
 
+Stage: TypeAlias = Callable[[str], AbstractContextManager[Progress]]
+"""Opens a stage of a long job by its name and gives what its progress is reported to."""
+
 Grade: TypeAlias = Callable[[str], float]
 """The reward, in [0, 1], of an event of a kind."""
 
@@ -30,6 +34,12 @@ EVENT_KINDS: tuple[EventKind, ...] = get_args(EventKind)
 
 def silent(done: int, total: int) -> None:
     """Report progress to nobody."""
+
+
+@contextmanager
+def quietly(name: str) -> Iterator[Progress]:
+    """A stage nobody watches."""
+    yield silent
 
 
 def check_utc(time: datetime, name: str = "time") -> datetime:

@@ -31,14 +31,14 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
 import duckdb
 import msgspec
 
-from honeyguide.artifacts import write_atomically
+from honeyguide.artifacts import file_hash, key_of, write_atomically
 from honeyguide.config import Clean
 from honeyguide.data.cleaning import items, simple, texts
 from honeyguide.data.cleaning.bots import Signs, bots
@@ -56,9 +56,9 @@ from honeyguide.data.columns import EVENTS
 from honeyguide.data.database import check_stored, database, number, replace_files, write_parquet
 from honeyguide.data.table import to_us
 from honeyguide.errors import DamagedArtifact, NotReady
-from honeyguide.types import Progress, silent
+from honeyguide.types import Progress, Stage, quietly, silent
 
-__all__ = ["CleaningReport", "RuleCount", "clean", "load_cleaning"]
+__all__ = ["CleaningReport", "RuleCount", "clean", "clean_once", "load_cleaning"]
 
 Step = Callable[[], RuleCount | list[RuleCount]]
 
@@ -112,6 +112,24 @@ def clean(folder: Path, settings: Clean, *, now: datetime, progress: Progress = 
     return report
 
 
+def clean_once(
+    folder: Path, settings: Clean, *, now: datetime, stage: Stage = quietly
+) -> tuple[CleaningReport, bool]:
+    """Clean, unless this very import was cleaned with these settings already; and whether it was cleaned now."""
+    _check_there(folder)
+    raw = [folder / "events.parquet", folder / "items.parquet"]
+    raw += [path for path in [folder / "identities.parquet"] if path.is_file()]
+    key = key_of(*map(file_hash, raw), asdict(settings))
+    if known := _made_from(folder, key):
+        return known, False
+    marker = folder / "clean" / "KEY"
+    marker.unlink(missing_ok=True)  # from here until the end the tables may be those of another key
+    with stage("Clean") as progress:
+        report = clean(folder, settings, now=now, progress=progress)
+    write_atomically(marker, key.encode())
+    return report, True
+
+
 def load_cleaning(folder: Path) -> CleaningReport:
     """What the last `clean` of this data folder found; NotReady where there was none."""
     path = folder / "clean" / "report.json"
@@ -121,6 +139,18 @@ def load_cleaning(folder: Path) -> CleaningReport:
         raise NotReady(f"{folder} has not been cleaned yet. Run: honeyguide fit {folder.parent}") from None
     except msgspec.MsgspecError as error:
         raise DamagedArtifact(f"{path}: {error}. Run again: honeyguide fit {folder.parent}") from None
+
+
+def _made_from(folder: Path, key: str) -> CleaningReport | None:
+    """The report of a cleaning that was made from `key` and lies there whole."""
+    target = folder / "clean"
+    try:
+        if (target / "KEY").read_bytes() != key.encode():
+            return None
+        report = load_cleaning(folder)
+    except (FileNotFoundError, NotReady, DamagedArtifact):
+        return None
+    return report if all((target / name).is_file() for name in ("events.parquet", "items.parquet")) else None
 
 
 def _steps(log: Log, settings: Clean, facts: _Facts, folder: Path, now: datetime) -> list[Step]:
