@@ -163,7 +163,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "array of numbers": (b"[1, 2]", "its array is not one of objects"),
     "object cut off": (b'{\n "Items": [\n  {"item_id": "a"},\n', "ends inside its first object"),
     "object cut off, lines within": (b'{"Items": [\n{"item_id": "a"},\n{"item_', "inside its first object"),
-    "objects cut off": (b'{\n "item_id": "a"\n}\n{\n "item_id"', "row 2: its series of objects ends inside element 2"),
+    "objects cut off": (b'{\n "item_id": "a"\n}\n{\n "item_id"', "row 2: its series of objects ends inside"),
     "object broken": (b'{"a" "b"}', "its object is broken"),
     "key without end": (b'{' + b'x' * 70_000 + b'"a": 1}', "its object is broken"),
     "list of nothing": (b'{"Count": 0, "Items": []}', "its list 'Items' is empty"),
