@@ -162,7 +162,8 @@ def _merge(
 def _make_derived(db: duckdb.DuckDBPyConnection, found: Gathered, table: Table, stored: str) -> None:
     """The relation `derived`: what rows say by the way about ids that nothing else describes, one row each.
 
-    Of every column the last value that was given stands.
+    Of every column the last value that was given stands, but of an event the first time: to tell of it again later
+    is not to see it again.
     """
     db.execute("DROP TABLE IF EXISTS derived")
     key = KEYS[table]
@@ -182,11 +183,16 @@ def _make_derived(db: duckdb.DuckDBPyConnection, found: Gathered, table: Table, 
     described = [f"SELECT {key} FROM {part.name} WHERE ok" for part in found.of(table, derived=False)]
     described += [f"SELECT {key} FROM ({stored})"] if stored else []
     free = f"WHERE {key} NOT IN ({' UNION ALL '.join(described)})" if described else ""
-    last = ", ".join(
-        f"arg_max({identifier(c)}, (file, place)) AS {identifier(c)}" for c in STORED[table] if c != key
-    )
+    last = ", ".join(f"{_of_all(table, c)} AS {identifier(c)}" for c in STORED[table] if c != key)
     columns = f"{key}, {last}" if last else key
     db.execute(f"CREATE TABLE derived AS SELECT {columns} FROM ({rows}) {free} GROUP BY {key}")
+
+
+def _of_all(table: Table, column: str) -> str:
+    """SQL for the value that stands of all that were given of one id."""
+    if (table, column) == ("events", "time"):
+        return 'min("time")'
+    return f"arg_max({identifier(column)}, (file, place))"
 
 
 def _sifted_type(kind: str) -> str:

@@ -199,11 +199,15 @@ def _rest(raw: RawFile, layout: Layout) -> str:
     nested = "CASE WHEN left({0}, 1) IN ('{{', '[') AND json_valid({0}) THEN {0}::JSON ELSE to_json({0}) END"
     text = "{0}" if raw.kind == "csv" else nested
     parts = ", ".join(
-        f"CASE WHEN {name} <> '' THEN json_object({literal(column)}, {text.format(name)}) ELSE '{{}}' END"
-        for column, name in ((column, f"{identifier(column)}::VARCHAR") for column in rest)
+        f"CASE WHEN {name} <> '' THEN json_object({literal(key)}, {text.format(name)}) ELSE '{{}}' END"
+        for key, name in ((_untyped(column, layout), f"{identifier(column)}::VARCHAR") for column in rest)
     )
     merged = f"json_merge_patch({parts}, '{{}}')" if len(rest) > 1 else parts
     return f"nullif(({merged})::VARCHAR, '{{}}')"
+
+
+def _untyped(column: str, layout: Layout) -> str:
+    return column.rpartition(layout.type_mark)[0] or column if layout.type_mark else column
 
 
 def _value(

@@ -31,10 +31,13 @@ def layout_of(path: Path, columns: Sequence[str], sources: Sequence[Source]) -> 
     for layout in layouts:
         if layout.fits(columns):
             return layout
-    nearest = max(layouts, key=lambda layout: len(set(layout.required) & set(columns)) / len(layout.required))
+    lacking = [layout for layout in layouts if not set(layout.required) <= set(columns)]
+    shown = ", ".join(column[:40] for column in columns[:12])
+    if not lacking:  # each has all that it needs, and columns that tell it from others
+        raise InvalidFile(path, f"is not in the format {sources[0].name}", f"Its columns are: {shown}")
+    nearest = max(lacking, key=lambda layout: len(set(layout.required) & set(columns)) / len(layout.required))
     missing = next(column for column in nearest.required if column not in columns)
     close = get_close_matches(missing, list(columns), n=1, cutoff=0.4)
-    shown = ", ".join(column[:40] for column in columns[:12])
     hint = f"Its nearest column is {close[0]!r}: rename it" if close else f"Its columns are: {shown}"
     raise InvalidFile(
         path,

@@ -37,6 +37,8 @@ class Layout:
     rest: bool = False
     """Put the columns that are neither required nor optional into `attributes` as one JSON object, beside what
     `columns` gives for it."""
+    type_mark: str | None = None
+    """What stands between a column's name and its type where a header says both: attributes have the name alone."""
     derived: bool = False
     """The rows speak of this table by the way (an order line that names its product): one that is there more than
     once is no error, and one that is already known from elsewhere stays as it is."""
