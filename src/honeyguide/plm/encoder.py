@@ -9,7 +9,7 @@ from typing import Self
 
 import numpy as np
 import onnxruntime
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from honeyguide.artifacts import Artifact
 from honeyguide.errors import DamagedArtifact, InvalidInput
@@ -80,20 +80,23 @@ class OnnxEncoder:
                 f"encode() takes a sequence of texts, got the bare string {texts[:40]!r}: pass a list"
             )
         vectors = np.zeros((len(texts), self.dim), dtype=np.float32)
-        for rows, ids in self._batches([self._readable(text) for text in texts]):
+        for rows, ids in self._batches(self._tokenised(texts)):
             feed = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
             vectors[rows] = self._session.run(["vectors"], feed)[0]
         return vectors
+
+    def _tokenised(self, texts: Sequence[str]) -> list[Encoding]:
+        """What the tokenizer makes of texts; places in a text stay what they are."""
+        return list(self._tokenizer.encode_batch([self._readable(text) for text in texts]))
 
     def _readable(self, text: str) -> str:
         return _LONE_SURROGATE.sub(" ", text[: self._max_chars])
 
     def _batches(
-        self, texts: list[str]
+        self, encodings: Sequence[Encoding]
     ) -> Iterator[tuple[list[int], np.ndarray[tuple[int, int], np.dtype[np.int64]]]]:
         """Rows, and their token ids (rows, length): all texts of a batch are equally long."""
         by_length: dict[int, list[int]] = defaultdict(list)
-        encodings = self._tokenizer.encode_batch(texts)
         for row, encoding in enumerate(encodings):
             if not all(encoding.special_tokens_mask):
                 by_length[len(encoding)].append(row)

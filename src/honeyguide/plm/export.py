@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from honeyguide import artifacts
 from honeyguide.errors import DamagedArtifact, InvalidInput, MissingExtra
-from honeyguide.plm.files import ENCODER, GRAPH, TOKENIZER
+from honeyguide.plm.files import ENCODER, GRAPH, TOKENIZER, VECTORS
 
 if TYPE_CHECKING:
     import torch
@@ -64,19 +64,24 @@ def export(checkpoint: str, *, max_tokens: int) -> EncoderFiles:
     mode = pooling_mode(folder)
     with quiet():
         model, tokenizer = _load(folder)
-        longest = min(tokenizer.model_max_length, model.config.max_position_embeddings)
-        if not _SHORTEST <= max_tokens <= longest:
-            raise InvalidInput(f"max_tokens must lie in {_SHORTEST}..{longest}, got {max_tokens}")
-        sentence = _sentence(model, mode)
-        graph = _graph(sentence)
-        _check_parity(graph, sentence)
+    longest = min(tokenizer.model_max_length, model.config.max_position_embeddings)
+    if not _SHORTEST <= max_tokens <= longest:
+        raise InvalidInput(f"max_tokens must lie in {_SHORTEST}..{longest}, got {max_tokens}")
     return EncoderFiles(
-        graph=graph,
+        graph=checked_graph(_sentence(model, mode), VECTORS),
         tokenizer=tokenizer.backend_tokenizer.to_str().encode(),
         dim=int(model.config.hidden_size),
         max_tokens=max_tokens,
         key=_key(folder, max_tokens),
     )
+
+
+def checked_graph(module: torch.nn.Module, output: str) -> bytes:
+    """A module over (input_ids, attention_mask) as an ONNX graph that says what torch says; InvalidInput if not."""
+    with quiet():
+        graph = _graph(module, output)
+        _check_parity(graph, module, output)
+    return graph
 
 
 def find_checkpoint(checkpoint: str) -> Path:
@@ -193,8 +198,8 @@ def _sentence(model: Any, mode: str) -> torch.nn.Module:  # noqa: ANN401
     return Sentence().eval()
 
 
-def _graph(sentence: torch.nn.Module) -> bytes:
-    """The sentence encoder as ONNX bytes, for any batch and length."""
+def _graph(sentence: torch.nn.Module, output: str) -> bytes:
+    """The module as ONNX bytes, for any batch and length."""
     import torch
 
     axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length")}
@@ -202,7 +207,7 @@ def _graph(sentence: torch.nn.Module) -> bytes:
         sentence,
         _example(2, _SHORTEST),
         input_names=["input_ids", "attention_mask"],
-        output_names=["vectors"],
+        output_names=[output],
         dynamic_shapes=(axes, axes),
         dynamo=True,
         verbose=False,
@@ -222,7 +227,7 @@ def _example(batch: int, length: int) -> tuple[torch.Tensor, torch.Tensor]:
     return ids, mask
 
 
-def _check_parity(graph: bytes, sentence: torch.nn.Module) -> None:
+def _check_parity(graph: bytes, sentence: torch.nn.Module, output: str = VECTORS) -> None:
     """InvalidInput unless ONNX and torch agree, on shapes that the exporter did not see."""
     import onnxruntime
     import torch
@@ -232,7 +237,7 @@ def _check_parity(graph: bytes, sentence: torch.nn.Module) -> None:
         ids, mask = _example(*shape)
         with torch.no_grad():
             wanted = sentence(ids, mask).numpy()
-        got = session.run(["vectors"], {"input_ids": ids.numpy(), "attention_mask": mask.numpy()})[0]
+        got = session.run([output], {"input_ids": ids.numpy(), "attention_mask": mask.numpy()})[0]
         gap = float(abs(got - wanted).max())
         if not gap <= _PARITY:
             raise InvalidInput(

@@ -5,3 +5,6 @@ LANGUAGE_MODEL = "language-model"
 GRAPH = "model.onnx"
 TOKENIZER = "tokenizer.json"
 CARD = "README.md"
+
+VECTORS, TAGS = "vectors", "tags"
+"""What a graph's output is called: (texts, dim), or (texts, tokens, tags)."""

@@ -90,6 +90,31 @@ class PairFeed:
         return padded(texts, first=self.special.first, last=self.special.last, pad=self.special.pad)
 
 
+class Scores(torch.nn.Module):
+    """(n, n) of first i with second j: a module, so that what listens to logits hears them."""
+
+    def __init__(self, temperature: float) -> None:
+        super().__init__()
+        self.temperature = temperature
+
+    def forward(self, a: torch.Tensor, b: torch.Tensor, banned: torch.Tensor) -> torch.Tensor:
+        """Cosines over the temperature; out of reach where j is no negative of i."""
+        return ((a @ b.T) / self.temperature).masked_fill(banned.bool(), _NEVER)
+
+
+def in_batch_loss(
+    a: torch.Tensor, b: torch.Tensor, banned: torch.Tensor, log_q: torch.Tensor | None, temperature: float
+) -> torch.Tensor:
+    """A scalar for unit vectors (n, dim) of pairs; `log_q` (n,) corrects for how popular each second is."""
+    scores = (a @ b.T) / temperature
+    scores = scores.masked_fill(banned.bool(), _NEVER)
+    own = torch.arange(len(a), device=a.device)
+    forth = scores if log_q is None else scores - log_q[None, :]
+    there = torch.nn.functional.cross_entropy(forth, own)
+    back = torch.nn.functional.cross_entropy(scores.T, own)
+    return (there + back) / 2
+
+
 class Contrastive(torch.nn.Module):
     """Cross-entropy of the pair's own second among the batch's, and of its own first among the firsts."""
 
@@ -98,7 +123,8 @@ class Contrastive(torch.nn.Module):
         if not temperature > 0:
             raise InvalidInput(f"temperature must be above 0, got {temperature}")
         self.base = base
-        self.pooling, self.temperature, self.correct = pooling, temperature, correct
+        self.pooling, self.correct = pooling, correct
+        self.scores = Scores(temperature)
 
     def forward(
         self,
@@ -111,8 +137,7 @@ class Contrastive(torch.nn.Module):
     ) -> torch.Tensor:
         """The loss, a scalar."""
         a, b = self.vectors(first, first_mask), self.vectors(second, second_mask)
-        scores = (a @ b.T) / self.temperature
-        scores = scores.masked_fill(banned.bool(), _NEVER)
+        scores = self.scores(a, b, banned)
         own = torch.arange(len(a), device=a.device)
         forth = scores - log_q[None, :] if self.correct else scores
         there = torch.nn.functional.cross_entropy(forth, own)
