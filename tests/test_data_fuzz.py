@@ -155,3 +155,16 @@ def test_a_scrubbed_csv_reads_like_one_that_needed_no_scrubbing(rows: list[tuple
             )
     assert found[0] == found[1]
     assert found[0] == [tuple(v or None for v in row) for row in rows]
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [b'"time": 1714557600, "user_id": "u", "kind": "view", "item_id": "i1"', b'"item_id": "a", "title": "b"'],
+)
+def test_objects_nested_without_end_cost_only_their_line(keys: bytes) -> None:
+    deep = b"{" + keys + b', "x": ' + b'{"a":' * 150_000 + b"1" + b"}" * 150_000 + b"}"
+    fine = b"{" + keys.replace(b'"u"', b'"v"').replace(b'"a"', b'"c"') + b', "x": "' + b"y" * 150_000 + b'"}'
+    good = b"{" + keys + b"}"
+    report = import_bytes(b"\n".join([good, deep, fine]), "events.jsonl")
+    assert [(problem.reason, problem.row) for problem in report.problems] == [("malformed_row", 2)]
+    assert "deep" in report.problems[0].message

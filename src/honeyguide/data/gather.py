@@ -95,6 +95,7 @@ def gather(
     check_zone(db, clock.timezone)
     db.execute("CREATE TABLE known (item_id VARCHAR)")
     db.execute(REJECTS)
+    db.execute(f"CREATE TABLE unread (file INTEGER, {ROW} BIGINT)")
     _know_stored(db, stored)
     inputs = []
     for place, path in enumerate(files):
@@ -157,8 +158,9 @@ def _open(
     if raw.header is not None and not layout.quoted:
         raw = replace(raw, header=replace(raw.header, quoted=False))
     entry = Input(place, raw, layout)
-    if raw.kind == "jsonl" and read_head(raw.file, path).startswith(BOM):
-        return _scrub(db, entry, folder)  # DuckDB takes the mark for a part of the first line
+    # DuckDB takes a byte order mark for a part of the first line
+    if raw.may_be_deep or (raw.kind == "jsonl" and read_head(raw.file, path).startswith(BOM)):
+        return _scrub(db, entry, folder)
     return entry
 
 
@@ -171,9 +173,10 @@ def _sift(
         if not _lost_lines(db, entry, layout, name):
             return entry
         db.execute(f"DROP VIEW IF EXISTS loaded{entry.number}")
-        db.execute(f"DELETE FROM rejects WHERE file = {entry.number}")
+        for table in ("rejects", "unread"):
+            db.execute(f"DELETE FROM {table} WHERE file = {entry.number}")
     except duckdb.Error as error:
-        if entry.raw.kind == "parquet" or entry.raw.rejects:
+        if entry.raw.kind == "parquet" or entry.raw.looked_at:
             raise unreadable(entry.raw.path, error) from None
     # one bad row makes DuckDB refuse the file: look at every line, and keep the good ones
     mended = _scrub(db, entry, scratch / f"file{entry.number}")
@@ -224,7 +227,7 @@ def _empty_rows(entry: Input, name: str) -> str:
 
 def _lost_lines(db: duckdb.DuckDBPyConnection, entry: Input, layout: Layout, name: str) -> bool:
     """Whether good lines were read as nothing: DuckDB loses the line behind one that ends too early."""
-    if entry.raw.kind != "jsonl" or entry.raw.rejects or layout is not entry.layout:
+    if entry.raw.kind != "jsonl" or entry.raw.looked_at or layout is not entry.layout:
         return False
     empty = _empty_rows(entry, name)
     doubtful = f"SELECT {ROW} FROM ({empty}) WHERE {ROW} - 1 IN ({empty}) ORDER BY 1"
@@ -258,7 +261,7 @@ def _judge_doubtful(
         else f"NULL::VARCHAR AS {identifier(c)}"
         for c in STORED[table]
     )
-    aside = f"SELECT {ROW} FROM rejects WHERE file = {entry.number} AND of = '{table}'"
+    aside = f"SELECT {ROW} FROM unread WHERE file = {entry.number}"
     judged_rows = f"""
         SELECT rowid AS place, {texts} FROM {name} WHERE NOT ok AND coalesce(row, rowid + 1) NOT IN ({aside})"""
     try:
@@ -274,10 +277,13 @@ def _judge_doubtful(
         UPDATE {name} SET {values}, ok = true FROM judged
         WHERE {name}.rowid = judged.place AND judged.reason IS NULL""")
     if not layout.derived:
+        # what is wrong with a row is told once, however many things of one table it tells of
+        told = f"SELECT {ROW} FROM rejects WHERE file = {entry.number} AND of = '{table}'"
         db.execute(f"""
             INSERT INTO rejects
             SELECT {entry.number}, coalesce(s.row, s.rowid + 1), '{table}', judged.reason, judged.message, s.texts[-1]
-            FROM judged JOIN {name} s ON s.rowid = judged.place WHERE judged.reason IS NOT NULL""")
+            FROM judged JOIN {name} s ON s.rowid = judged.place
+            WHERE judged.reason IS NOT NULL AND coalesce(s.row, s.rowid + 1) NOT IN ({told})""")
     db.execute("DROP TABLE judged")
 
 
@@ -349,6 +355,7 @@ def insert_rejects(db: duckdb.DuckDBPyConnection, file: int, table: Table, rejec
             for r in some
         )
         db.execute(f"INSERT INTO rejects VALUES {rows}")
+        db.execute(f"INSERT INTO unread VALUES {', '.join(f'({file}, {r.row})' for r in some)}")
 
 
 def _batched(rows: Sequence[T], size: int) -> Iterator[Sequence[T]]:

@@ -19,6 +19,7 @@ from pathlib import Path
 import duckdb
 import msgspec
 
+from honeyguide.artifacts import sync
 from honeyguide.data.columns import KEYS, STORED, TABLES, Table
 from honeyguide.data.database import (
     columns_at,
@@ -29,7 +30,6 @@ from honeyguide.data.database import (
     parquet,
     replace_files,
     stored_table,
-    sync,
     write_parquet,
 )
 from honeyguide.data.gather import Gathered, Input, gather
@@ -260,7 +260,7 @@ def notes(found: Gathered, clock: Clock) -> tuple[str, ...]:
     for entry in found.inputs:
         name, layout = entry.raw.path.name, entry.layout
         if layout.zone:
-            said.append(f"{name}: its times carry no zone; they are taken as {clock.timezone or layout.zone}")
+            said.append(f"{name}: times without a zone are taken as {clock.timezone or layout.zone}")
         if layout.note:
             said.append(f"{name}: {layout.note}")
         if passed_over := found.passed_over.get(entry.number):

@@ -10,7 +10,7 @@ from types import MappingProxyType
 import duckdb
 
 from honeyguide.data.database import file_literal, first_line, identifier, literal
-from honeyguide.data.lines import holds_nul, sample_keys
+from honeyguide.data.lines import DEEP, holds, sample_keys
 from honeyguide.data.scrub import Reject, scrub_csv, scrub_jsonl
 from honeyguide.data.sniff import MAX_LINE, FileKind, Header, file_kind, read_header, unique_names
 from honeyguide.errors import InvalidFile
@@ -45,6 +45,10 @@ class RawFile:
     header: Header | None = None
     may_hold_nul: bool = True
     """Whether a value may hold the character NUL; it does not where the file has no such byte."""
+    may_be_deep: bool = False
+    """Whether there may be objects nested so deeply that taking them apart would end the whole process."""
+    looked_at: bool = False
+    """Whether every line was looked at, so that none is too deep or broken in a way that spoils others."""
     rejects: tuple[Reject, ...] = field(default=(), repr=False)
     """Rows that were found broken when the file was scrubbed, in order; `file` no longer holds them."""
 
@@ -89,9 +93,19 @@ def open_raw(db: duckdb.DuckDBPyConnection, path: Path, file: Path, *, quoted: b
             header = replace(read_header(file, path), quoted=quoted)
             types = dict.fromkeys(header.columns, "VARCHAR")
             names = {name: name for name in types}
-            return RawFile(path, file, kind, types, names, header, may_hold_nul=holds_nul(file))
+            return RawFile(
+                path,
+                file,
+                kind,
+                types,
+                names,
+                header,
+                may_hold_nul=holds(file, b"\0"),
+                may_be_deep=holds(file, DEEP),
+            )
         keys = sample_keys(file)
-        return RawFile(path, file, kind, dict.fromkeys(keys, "VARCHAR"), keys)
+        types = dict.fromkeys(keys, "VARCHAR")
+        return RawFile(path, file, kind, types, keys, may_be_deep=holds(file, DEEP))
     except duckdb.Error as error:
         raise unreadable(path, error) from None
     except OSError as error:
@@ -110,9 +124,9 @@ def scrubbed(raw: RawFile, scratch: Path) -> RawFile:
         if raw.header is not None:
             rejects = tuple(scrub_csv(raw.file, raw.header, good))
             header = replace(raw.header, lines=0)
-            return replace(raw, file=target, rejects=rejects, header=header)
+            return replace(raw, file=target, rejects=rejects, header=header, looked_at=True)
         rejects = tuple(scrub_jsonl(raw.file, good))
-    return replace(raw, file=target, rejects=rejects)
+    return replace(raw, file=target, rejects=rejects, looked_at=True)
 
 
 def _open_parquet(db: duckdb.DuckDBPyConnection, path: Path, file: Path) -> RawFile:
@@ -149,7 +163,7 @@ def _csv_reader(raw: RawFile) -> str:
     quote = "'\"'" if header.quoted else "''"
     options = (
         f"auto_detect = false, header = {header.lines > 0}, quote = {quote}, escape = {quote}, strict_mode = true, "
-        f"delim = {literal(header.delimiter)}, max_line_size = {7 * MAX_LINE if raw.rejects else MAX_LINE}, "
+        f"delim = {literal(header.delimiter)}, max_line_size = {7 * MAX_LINE if raw.looked_at else MAX_LINE}, "
         f"columns = {{{types}}}"
     )
     return f"read_csv({file_literal(raw.file)}, {options})"

@@ -28,6 +28,9 @@ HOLE = b"\x01"
 _BLANK = b" \t\r\n\x0b\x0c"  # what DuckDB takes for white space
 _BLOCK = 8 << 20  # far more than MAX_LINE, so that a record that ends nowhere is known as one
 _NEWLINE, _RETURN, _QUOTE = b'\n\r"'
+_OPEN, _CLOSE = b"{}"
+_MAX_DEPTH = 10_000  # taking objects apart ends the process from about 50,000 on
+_LONG = 5 * _MAX_DEPTH  # no shorter line can be nested deeper
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +139,7 @@ class _Block:
         delimiter = ord(self._header.delimiter)
         doubtful: NDArray[np.bool_] = self._count(text == delimiter) != len(self._header.columns) - 1
         lengths = np.diff(self._bounds)
-        doubtful |= (lengths > MAX_LINE) | (lengths <= 2)
+        doubtful |= (lengths > _LONG) | (lengths <= 2)
         odd = (text == 0) | (text == 1)
         if self._header.quoted:
             odd |= text == _QUOTE
@@ -202,7 +205,7 @@ def scrub_jsonl(path: Path, good: BinaryIO) -> Iterator[Reject]:
             if not content:
                 continue
             row += 1
-            problem = not_text(content) or _cut_off(content)
+            problem = not_text(content) or _cut_off(content) or _too_deep(content)
             if problem:
                 yield Reject(row, *problem, shown(line))
             good.write((HOLE if problem else content.replace(b"\r", b" ")) + b"\n")
@@ -220,6 +223,7 @@ def _judge(record: bytes, header: Header) -> _Verdict:
         is_open = "unexpected end of data" in str(error)
         said = "a quote opens here and is never closed" if is_open else f"the quotes are broken: {error}"
         return _Verdict(None, "malformed_row", said, open=is_open)
+    problem = problem or _too_deep(record)
     if problem:
         return _Verdict(None, *problem)
     width = len(header.columns)
@@ -238,6 +242,17 @@ def _cut_off(content: bytes) -> tuple[str, str] | None:
         if JsonText(BytesIO(content)).value() is None:
             return "malformed_row", "the line is no JSON object"
     return None
+
+
+def _too_deep(content: bytes) -> tuple[str, str] | None:
+    """Whether objects are nested in each other beyond what can be taken apart; brackets in texts count too."""
+    if content.count(b"{") <= _MAX_DEPTH:
+        return None
+    marks = np.frombuffer(content, np.uint8)
+    depth = np.cumsum((marks == _OPEN).astype(np.int64) - (marks == _CLOSE))
+    if depth.max() <= _MAX_DEPTH:
+        return None
+    return "malformed_row", f"its objects are nested more than {_MAX_DEPTH:,} deep"
 
 
 def not_text(content: bytes) -> tuple[str, str] | None:

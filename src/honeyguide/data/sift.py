@@ -196,7 +196,10 @@ def _rest(raw: RawFile, layout: Layout) -> str:
     rest = [column for column in raw.columns if column not in taken]
     if not rest:
         return "NULL::VARCHAR"
-    nested = "CASE WHEN left({0}, 1) IN ('{{', '[') AND json_valid({0}) THEN {0}::JSON ELSE to_json({0}) END"
+    is_nested = "left({0}, 1) IN ('{{', '[') AND strlen({0}) <= {1} AND json_valid({0})"
+    nested = f"CASE WHEN {is_nested} THEN {{0}}::JSON ELSE to_json({{0}}) END".replace(
+        "{1}", f"{MAX_TEXT_BYTES}"
+    )
     text = "{0}" if raw.kind == "csv" else nested
     parts = ", ".join(
         f"CASE WHEN {name} <> '' THEN json_object({literal(key)}, {text.format(name)}) ELSE '{{}}' END"
