@@ -106,9 +106,11 @@ def in_batch_loss(
     a: torch.Tensor, b: torch.Tensor, banned: torch.Tensor, log_q: torch.Tensor | None, temperature: float
 ) -> torch.Tensor:
     """A scalar for unit vectors (n, dim) of pairs; `log_q` (n,) corrects for how popular each second is."""
-    scores = (a @ b.T) / temperature
-    scores = scores.masked_fill(banned.bool(), _NEVER)
-    own = torch.arange(len(a), device=a.device)
+    return _both_ways(Scores(temperature)(a, b, banned), log_q)
+
+
+def _both_ways(scores: torch.Tensor, log_q: torch.Tensor | None) -> torch.Tensor:
+    own = torch.arange(len(scores), device=scores.device)
     forth = scores if log_q is None else scores - log_q[None, :]
     there = torch.nn.functional.cross_entropy(forth, own)
     back = torch.nn.functional.cross_entropy(scores.T, own)
@@ -137,12 +139,7 @@ class Contrastive(torch.nn.Module):
     ) -> torch.Tensor:
         """The loss, a scalar."""
         a, b = self.vectors(first, first_mask), self.vectors(second, second_mask)
-        scores = self.scores(a, b, banned)
-        own = torch.arange(len(a), device=a.device)
-        forth = scores - log_q[None, :] if self.correct else scores
-        there = torch.nn.functional.cross_entropy(forth, own)
-        back = torch.nn.functional.cross_entropy(scores.T, own)
-        return (there + back) / 2
+        return _both_ways(self.scores(a, b, banned), log_q if self.correct else None)
 
     def vectors(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """(n, dim) float32 of unit norm."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -103,7 +104,17 @@ class Joint(torch.nn.Module):
 
 
 Losses = dict[str, torch.Tensor]
-Backward = Callable[[Callable[[], Losses], torch.nn.Module, float], Losses]
+
+
+class Pass(Protocol):
+    """Computes the losses of a batch, as often as it is asked to."""
+
+    def __call__(self, *, last: bool = True) -> Losses:
+        """`last` must be False in all passes but the last one: only there do several devices tell each other."""
+        ...
+
+
+Backward = Callable[[Pass, torch.nn.Module, float], Losses]
 """Given how to compute the losses, the module and a factor: add the gradients of factor x loss to the parameters."""
 
 
@@ -238,7 +249,7 @@ class _Job:
         totals: dict[str, float] = {}
         for part in range(self._schedule.accumulate):
             batch = (number * self._schedule.accumulate + part) * self._place.world + self._place.rank
-            for name, loss in self._learn(batch, share, last=part == self._schedule.accumulate - 1).items():
+            for name, loss in self._learn(batch, share, ends=part == self._schedule.accumulate - 1).items():
                 totals[name] = totals.get(name, 0.0) + share * float(loss.detach())
         if not math.isfinite(totals["loss"]):
             raise InvalidInput(
@@ -248,7 +259,7 @@ class _Job:
         self._optimiser.step()
         return totals
 
-    def _learn(self, number: int, share: float, *, last: bool) -> Losses:
+    def _learn(self, number: int, share: float, *, ends: bool) -> Losses:
         torch.manual_seed(_mix(self._schedule.seed, number))  # dropout is a function of the batch's number
         batches = {
             term.name: {
@@ -257,16 +268,18 @@ class _Job:
             for term in self._terms
         }
 
-        def losses() -> Losses:
-            with torch.autocast(
-                self._place.device.type, torch.bfloat16, enabled=self._place.dtype == torch.bfloat16
+        quiet = self._wrapped.no_sync if isinstance(self._wrapped, DistributedDataParallel) else nullcontext
+
+        def losses(*, last: bool = True) -> Losses:
+            with (
+                nullcontext() if last and ends else quiet(),
+                torch.autocast(
+                    self._place.device.type, torch.bfloat16, enabled=self._place.dtype == torch.bfloat16
+                ),
             ):
                 found: Losses = self._wrapped(batches)
             return found
 
-        if isinstance(self._wrapped, DistributedDataParallel) and not last:
-            with self._wrapped.no_sync():
-                return self._backward(losses, self._module, share)
         return self._backward(losses, self._module, share)
 
     def look(self, evaluate: Evaluate, standing: _Standing) -> dict[str, float]:
