@@ -178,7 +178,7 @@ TEXT = {
     "propensity": st.sampled_from("0.5|0|1|1.1||-0.1|1e-9".split("|")),
     "currency": st.sampled_from("usd|EUR|| eur".split("|")),
 }
-RAW = RawFile(Path("t"), Path("t"), "csv", dict.fromkeys(TEXT, "VARCHAR"), {name: name for name in TEXT})
+RAW = RawFile(Path("t"), Path(__file__), "csv", dict.fromkeys(TEXT, "VARCHAR"), {name: name for name in TEXT})
 
 
 def judged(rows: list[dict[str, str]], folder: Path) -> tuple[list[Any], list[Any]]:
