@@ -37,7 +37,9 @@ KNOWN = "item_id IN (SELECT item_id FROM known)"
 
 
 REJECTS = f"""
-    CREATE TABLE rejects (file INTEGER, {ROW} BIGINT, of VARCHAR, reason VARCHAR, message VARCHAR, raw JSON)"""
+    CREATE TABLE rejects (file INTEGER, {ROW} BIGINT, of VARCHAR, reason VARCHAR, message VARCHAR, raw JSON);
+    CREATE TABLE unread (file INTEGER, {ROW} BIGINT)"""
+"""What was put aside, and the rows among it that were never typed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,6 @@ def gather(
     check_zone(db, clock.timezone)
     db.execute("CREATE TABLE known (item_id VARCHAR)")
     db.execute(REJECTS)
-    db.execute(f"CREATE TABLE unread (file INTEGER, {ROW} BIGINT)")
     _know_stored(db, stored)
     inputs = []
     for place, path in enumerate(files):
