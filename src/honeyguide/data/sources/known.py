@@ -8,10 +8,38 @@ from pathlib import Path
 
 from honeyguide.data.sources.canonical import Canonical
 from honeyguide.data.sources.completejourney import CompleteJourney
+from honeyguide.data.sources.dsjson import Dsjson
+from honeyguide.data.sources.ga4 import GA4
+from honeyguide.data.sources.googleretail import GoogleRetail
+from honeyguide.data.sources.gorse import Gorse
+from honeyguide.data.sources.hillstrom import Hillstrom
+from honeyguide.data.sources.jsonld import JsonLd
 from honeyguide.data.sources.layout import Layout, Source
+from honeyguide.data.sources.merchant import Merchant
+from honeyguide.data.sources.openbandit import OpenBandit
+from honeyguide.data.sources.personalize import Personalize
+from honeyguide.data.sources.recbole import Recbole
+from honeyguide.data.sources.segment import Segment
+from honeyguide.data.sources.sequences import Sequences
 from honeyguide.errors import InvalidFile, InvalidInput
 
-SOURCES: tuple[Source, ...] = (Canonical(), CompleteJourney())
+SOURCES: tuple[Source, ...] = (
+    Canonical(),
+    CompleteJourney(),
+    Personalize(),
+    GA4(),
+    Segment(),
+    GoogleRetail(),
+    Gorse(),
+    Recbole(),
+    Dsjson(),
+    Merchant(),
+    JsonLd(),
+    OpenBandit(),
+    Hillstrom(),
+    Sequences(),
+)
+"""The stricter before the looser: of several that fit a file the first is taken."""
 
 
 def sources_named(name: str | None) -> tuple[Source, ...]:
