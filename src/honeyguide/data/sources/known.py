@@ -63,12 +63,23 @@ def layout_of(path: Path, columns: Sequence[str], sources: Sequence[Source]) -> 
     shown = ", ".join(column[:40] for column in columns[:12])
     if not lacking:  # each has all that it needs, and columns that tell it from others
         raise InvalidFile(path, f"is not in the format {sources[0].name}", f"Its columns are: {shown}")
-    nearest = max(lacking, key=lambda layout: len(set(layout.required) & set(columns)) / len(layout.required))
+    nearest = max(lacking, key=lambda layout: _shared(layout, columns))
+    if len(sources) > 1 and _shared(nearest, columns) < _ALIKE:
+        nearest = lacking[0]  # a name or two in common are chance: say what our own columns are
     missing = next(column for column in nearest.required if column not in columns)
     close = get_close_matches(missing, list(columns), n=1, cutoff=0.4)
     hint = f"Its nearest column is {close[0]!r}: rename it" if close else f"Its columns are: {shown}"
     raise InvalidFile(
         path,
         f"is not a known format: read as {nearest.table} it has no column {missing!r}",
-        f"{hint}. {nearest.table.capitalize()} need the columns {', '.join(nearest.required)}",
+        f"{hint}. {nearest.table.capitalize()} need the columns {', '.join(nearest.required)}; "
+        "--columns says which columns of a file's own they are",
     )
+
+
+_ALIKE = 0.5
+
+
+def _shared(layout: Layout, columns: Sequence[str]) -> float:
+    """The share of what a layout requires that is there."""
+    return len(set(layout.required) & set(columns)) / len(layout.required)
