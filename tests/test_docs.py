@@ -19,6 +19,7 @@ from honeyguide import Honeyguide, config
 from honeyguide.cli import app as command_line
 from honeyguide.config import STAGES, Settings
 from honeyguide.data.ingest import import_files
+from honeyguide.data.sources.known import SOURCES
 from honeyguide.fit import fit
 from honeyguide.shop.workspace import Workspace, settings_toml
 from honeyguide.types import Decision
@@ -114,6 +115,14 @@ def test_every_exit_code_is_documented() -> None:
     assert {int(code) for code in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)} == codes
     said = command_line.__doc__ or ""
     assert all(re.search(rf"\b{code}\b", said) for code in codes)
+
+
+def test_every_format_has_a_line_and_a_section_of_its_own() -> None:
+    page = (ROOT / "docs" / "formats.md").read_text()
+    listed = re.findall(r"^\| `(\w+)` \|", page.split("## ")[0], re.MULTILINE)
+    assert sorted(listed) == sorted(source.name for source in SOURCES)
+    headings = "\n".join(re.findall(r"^## .*$", page, re.MULTILINE))
+    assert all(f"(`{source.name}`)" in headings for source in SOURCES)
 
 
 def test_every_cleaning_rule_and_every_reason_of_quarantine_is_in_the_page_on_data() -> None:
