@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from honeyguide.data import gather, sift
+from honeyguide.data import aside, gather, gathered, sift
 from honeyguide.data import lines as lines_module
 from honeyguide.data.columns import STORED, Table
 from honeyguide.data.database import database, stored_table
@@ -192,11 +192,11 @@ def judged(rows: list[dict[str, str]], folder: Path) -> tuple[list[Any], list[An
         )
         db.execute("CREATE VIEW loaded AS SELECT *, rowid + 1 AS _row FROM loaded_rows")
         db.execute("CREATE TABLE known AS SELECT 'i1' AS item_id")
-        db.execute(gather.REJECTS)
+        db.execute(aside.REJECTS)
         sift.sift(db, RAW, EVENTS, "sifted", CLOCK, loaded="loaded")
-        entry = gather.Input(0, RAW, EVENTS)
+        entry = gathered.Input(0, RAW, EVENTS)
         gather._judge_doubtful(db, entry, EVENTS, "sifted", CLOCK)
-        part = gather.Sifted(0, "sifted", EVENTS, tuple(sift.filled(RAW, EVENTS)))
+        part = gathered.Sifted(0, "sifted", EVENTS, tuple(sift.filled(RAW, EVENTS)))
         gather._reject_unknown_items(db, part, entry)
         good = db.execute("SELECT row, * EXCLUDE (texts, row) FROM sifted WHERE ok ORDER BY row").fetchall()
         return good, db.execute("SELECT _row, reason, message FROM rejects ORDER BY ALL").fetchall()

@@ -32,7 +32,8 @@ from honeyguide.data.database import (
     stored_table,
     write_parquet,
 )
-from honeyguide.data.gather import Gathered, Input, gather
+from honeyguide.data.gather import gather
+from honeyguide.data.gathered import Gathered, Input
 from honeyguide.data.lines import pick_lines
 from honeyguide.data.reading import ROW
 from honeyguide.data.report import ImportReport, Problem, TableCount

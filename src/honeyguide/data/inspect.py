@@ -12,7 +12,8 @@ import duckdb
 
 from honeyguide.data.columns import STORED, TABLES, Table
 from honeyguide.data.database import database, identifier, number
-from honeyguide.data.gather import Gathered, Input, gather
+from honeyguide.data.gather import gather
+from honeyguide.data.gathered import Gathered, Input
 from honeyguide.data.ingest import notes, problems
 from honeyguide.data.report import Problem
 from honeyguide.data.sift import filled, is_there
