@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from honeyguide.data import reading
 from honeyguide.data.database import database
 from honeyguide.data.ingest import ImportReport, import_files
+from honeyguide.data.sources.known import SOURCES
+from honeyguide.data.sources.layout import Source
 from honeyguide.errors import HoneyguideError
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -48,13 +50,21 @@ NASTY = [
     b'{"time": 1714557600, "user_id": "u\\u0000", "kind": "view", "item_id": "i1"}\n{"\\u0000": 1}',
     b'{"' + b"k" * 100_000 + b'": 1, "item_id": "a", "title": "b", "_row": 1, "_line": 2}',
     b"{" * 100_000,
+    b"[" * 100_000,
+    b'[{"a": 1},, {"b"',
+    b"<?xml version='1.0'?><!DOCTYPE r [<!ENTITY a 'aaaaaaaaaa'><!ENTITY b '&a;&a;&a;&a;'>]><rss>&b;</rss>",
+    b"<?xml version='1.0' encoding='utf-7'?><rss><channel><item><title>+AGE-</title></item></channel></rss>",
+    b"<rss><channel><item>" * 500,
+    b'<html><script type="application/ld+json">{"@type": "Product", "name": </script>',
+    b"\x1f\x8b\x08\x00" + b"\x00" * 40,
+    b"PK\x03\x04" + b"\x00" * 60,
     b"PAR1PAR1",
     b"PAR1" + b"\x00" * 100 + b"PAR1",
     b"PAR1" + b"\xff" * 100 + b"\xff\xff\xff\x7fPAR1",
 ]
 
 
-def import_bytes(content: bytes, name: str = "events.csv") -> ImportReport:
+def import_bytes(content: bytes, name: str = "events.csv", *, format: str | None = None) -> ImportReport:
     """Import an item and then `content`; what is stored first must be there afterwards, whatever happens."""
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
@@ -62,29 +72,43 @@ def import_bytes(content: bytes, name: str = "events.csv") -> ImportReport:
             Path(folder, file).write_bytes(body)
         import_files(data, [Path(folder, "items.csv")], now=NOW)
         try:
-            report = import_files(data, [Path(folder, name)], now=NOW, to_utc=True)
+            report = import_files(data, [Path(folder, name)], now=NOW, to_utc=True, format=format)
         finally:
             with database() as db:
                 ids = db.execute(f"SELECT item_id FROM '{data}/items.parquet'").fetchall()
             assert ("i1",) in ids
         text = Path(report.quarantine).read_text(encoding="utf-8") if report.quarantine else ""
         aside = [json.loads(line) for line in text.split("\n") if line]
-    assert len(aside) == report.events.quarantined + report.items.quarantined
+    assert len(aside) == sum(count.quarantined for count in report.tables.values())
     assert sum(problem.rows for problem in report.problems) == len(aside)
-    for count in (report.events, report.items):
+    for count in report.tables.values():
         assert count.read == count.kept + count.quarantined
     return report
 
 
-def import_or_refuse(content: bytes, name: str = "events.csv") -> None:
+def import_or_refuse(content: bytes, name: str = "events.csv", *, format: str | None = None) -> None:
     with suppress(HoneyguideError):
-        import_bytes(content, name)
+        import_bytes(content, name, format=format)
 
 
 @pytest.mark.parametrize("name", ["events.csv", "events.jsonl", "events.parquet"])
 def test_no_nasty_file_gives_anything_but_a_report_or_a_typed_error(name: str) -> None:
     for content in NASTY:
         import_or_refuse(content, name)
+
+
+VALUES: list[object] = [
+    None, "", "x", "[", "{}", "[[]]", "\x7f", 0, -1, 1e308, True, [], {}, [None], [{}], {"": {}}, [[["x"]]],
+]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
+def test_no_format_is_upset_by_a_file_that_has_its_names_and_nonsense_in_them(source: Source) -> None:
+    for layout in source.layouts:
+        names = [*layout.required, *layout.optional]
+        lines = [json.dumps(dict.fromkeys(names, value)).encode() for value in VALUES]
+        import_or_refuse(b"\n".join([b"{}", *lines]), "events.jsonl", format=source.name)
 
 
 @patient
