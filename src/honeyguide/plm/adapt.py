@@ -17,6 +17,7 @@ from honeyguide.errors import InvalidInput
 from honeyguide.plm.backbone import Backbone, open_backbone
 from honeyguide.plm.card import Card, render_card
 from honeyguide.plm.corpus import ItemPairs, distinct, is_held_out
+from honeyguide.plm.export import prompts_of
 from honeyguide.plm.files import CARD, LANGUAGE_MODEL
 from honeyguide.plm.pretrain import Material, Pretraining, Reading, Weights, pretrain
 from honeyguide.plm.tokens import Tokens, tokenise
@@ -105,6 +106,7 @@ def _material(
         )
     row_of = {text: row for row, text in enumerate(dict.fromkeys(items))}
     rows = np.array([row_of[text] for text in items], dtype=np.int64)
+    begins = prompts_of(backbone.folder).get("passage", "")  # as it will when the catalogue is read
     first, second = rows[pairs.first], rows[pairs.second]
     told = first != second  # sizes of one product share their text: there is nothing to learn between them
 
@@ -114,7 +116,7 @@ def _material(
     return Material(
         texts=tokens("texts", learned),
         held_out=tokens("held_out", held_out),
-        items=tokens("items", list(row_of)),
+        items=tokens("items", [begins + text for text in row_of]),
         pairs=ItemPairs(first[told], second[told]),
     )
 

@@ -10,7 +10,9 @@ import torch
 from tokenizers import Tokenizer
 
 from honeyguide.errors import InvalidInput, MissingExtra
-from honeyguide.plm.export import find_checkpoint, pooling_mode, quiet
+from honeyguide.plm.export import find_checkpoint, pooling_mode, prompts_of, quiet
+from honeyguide.plm.files import PROMPTS
+from honeyguide.plm.shapes import open_model
 
 Purpose = Literal["encoder", "masked", "causal"]
 
@@ -92,7 +94,7 @@ def open_backbone(
                     if hasattr(config, name):
                         setattr(config, name, dropout)
             tokenizer = AutoTokenizer.from_pretrained(folder)
-            model = kinds[purpose].from_pretrained(folder, config=config, use_safetensors=True)
+            model = open_model(kinds[purpose], folder, config)
         except (OSError, ValueError, KeyError) as error:
             raise InvalidInput(f"{folder} cannot be trained as a {purpose} model: {error}") from None
     return Backbone(model.float(), tokenizer, _special(tokenizer, folder), pooling_mode(folder), folder)
@@ -133,6 +135,8 @@ def save_checkpoint_folder(backbone: Backbone, folder: Path) -> None:
     (folder / "1_Pooling" / "config.json").write_text(
         json.dumps({"word_embedding_dimension": backbone.dim, **pooling})
     )
+    if prompts := prompts_of(backbone.folder):
+        (folder / PROMPTS).write_text(json.dumps({"prompts": prompts}))
 
 
 def pooled(hidden: torch.Tensor, mask: torch.Tensor, pooling: str) -> torch.Tensor:

