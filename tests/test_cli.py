@@ -36,7 +36,8 @@ from tests.shop_fixture import SPLIT, make_workspace
 
 AT = ["--now", "2026-06-01"]
 COMMANDS = [
-    "init", "validate", "import", "fit", "decide", "feedback", "interests", "evaluate", "report", "export", "demo",
+    "init", "validate", "import", "prepare", "fit", "decide", "feedback", "interests", "evaluate", "report", "export",
+    "demo",
 ]  # fmt: skip
 PROGRAM = str(Path(sys.executable).parent / "honeyguide")
 
@@ -177,6 +178,7 @@ def test_wrong_usage_is_code_2_and_one_json_object(run: Runner, words: list[str]
         ["evaluate"],
         ["report"],
         ["import", "x.csv"],
+        ["prepare"],
     ],
 )
 def test_a_folder_that_is_no_workspace_names_the_command_that_makes_one(
@@ -483,6 +485,7 @@ def test_two_fits_or_evaluations_at_once_are_refused(run: Runner, shop: Path) ->
     workspace = Workspace.at(shop)
     with workspace.alone("fit"):
         assert "is running: wait" in run.fails(4, "fit", shop)
+        assert "is running: wait" in run.fails(4, "prepare", shop)
     with workspace.alone("evaluate"):
         assert "is running: wait" in run.fails(4, "evaluate", shop)
         assert "is running: wait" in run.fails(4, "report", shop)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -7,10 +9,11 @@ import pytest
 
 from honeyguide.config import Clean
 from honeyguide.data.catalog import Catalog
-from honeyguide.data.clean import clean, load_cleaning
+from honeyguide.data.clean import clean, clean_once, load_cleaning
 from honeyguide.data.ingest import import_files
 from honeyguide.data.table import load_events, user_events
 from honeyguide.errors import DamagedArtifact, InvalidInput, NotReady, UnknownItem
+from honeyguide.types import Progress, silent
 from tests.dirty_log import NOW, OFF
 
 ITEMS = """item_id,title,category
@@ -85,6 +88,48 @@ def test_cleaning_twice_gives_the_same_and_its_report_is_kept(data: Path) -> Non
     (data / "clean" / "report.json").write_text("{")
     with pytest.raises(DamagedArtifact):
         load_cleaning(data)
+
+
+def test_what_was_cleaned_is_cleaned_again_only_where_anything_is_new(data: Path, tmp_path: Path) -> None:
+    opened = []
+
+    @contextmanager
+    def stage(name: str) -> Iterator[Progress]:
+        opened.append(name)
+        yield silent
+
+    def once(settings: Clean = STRICT) -> bool:
+        before = len(opened)
+        report, cleaned = clean_once(data, settings, now=NOW, stage=stage)
+        assert report == load_cleaning(data)
+        assert len(opened) - before == int(cleaned)
+        return cleaned
+
+    assert [once(), once()] == [True, False]
+    assert [once(OFF), once(OFF), once()] == [True, False, True]
+    (data / "clean" / "report.json").write_text("{")
+    assert [once(), once()] == [True, False]
+    (data / "clean" / "items.parquet").unlink()
+    assert [once(), once()] == [True, False]
+    known = tmp_path / "known.csv"
+    known.write_text("anonymous_id,user_id\nx,u\n")
+    import_files(
+        data, [known], table="identities", columns="anonymous_id=anonymous_id,user_id=user_id", now=NOW
+    )
+    assert [once(), once()] == [True, False]
+
+
+def test_a_cleaning_that_is_interrupted_is_done_again(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clean_once(data, STRICT, now=NOW)
+
+    def stop(path: Path, content: bytes) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("honeyguide.data.clean.write_atomically", stop)
+        with pytest.raises(KeyboardInterrupt):
+            clean_once(data, OFF, now=NOW)
+    assert clean_once(data, STRICT, now=NOW)[1]  # the tables are those of other settings by now
 
 
 def test_what_is_missing_is_named_with_the_command_that_makes_it(tmp_path: Path, data: Path) -> None:

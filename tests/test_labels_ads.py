@@ -82,6 +82,18 @@ def test_what_was_sent_and_withheld_is_left_out_and_counted(tmp_path: Path) -> N
     assert (found.contradictory, found.unassigned) == (1, 0)
 
 
+def test_what_contradicts_it_when_the_window_is_over_comes_too_late(tmp_path: Path) -> None:
+    rows = [
+        touch("sent", "a", 1),
+        touch("withheld", "a", 8),
+        touch("withheld", "b", 1, propensity=0.3),
+        touch("sent", "b", 8.001, propensity=0.9),
+    ]
+    found = responses_of(tmp_path, [*rows, touch("redeemed", "b", 8.5)])
+    assert told(found) == {("c", "b"): (False, False, False, False, 0.0)}
+    assert (found.contradictory, found.propensity.tolist()) == (1, [0.3])
+
+
 def test_the_first_of_several_sendings_counts(tmp_path: Path) -> None:
     sent = [touch("sent", time=day, propensity=share) for day, share in ((9, 0.9), (2, 0.2), (5, 0.5))]
     found = responses_of(tmp_path, [*sent, touch("redeemed", time=10)])
@@ -125,14 +137,14 @@ def test_responses_are_what_a_plain_loop_finds(rows: list[Touch]) -> None:
     contradictory = unassigned = 0
     for pair in sorted({(row["campaign_id"], row["user_id"]) for row in rows}):
         mine = [row for row in rows if (row["campaign_id"], row["user_id"]) == pair]
-        how = {row["kind"] for row in mine} & {"sent", "withheld"}
+        decided = [row for row in mine if row["kind"] in ("sent", "withheld")]
         answers = [row for row in mine if row["kind"] not in ("sent", "withheld")]
+        start = min((row["time"] for row in decided if row["time"] is not None), default=None)
+        how = {row["kind"] for row in decided if row["time"] is None or row["time"] <= (start or 0) + 7}
         if len(how) != 1:
             contradictory += len(how) == 2
             unassigned += len(answers) if not how else 0
             continue
-        times = [row["time"] for row in mine if row["kind"] in how and row["time"] is not None]
-        start = min(times, default=None)
         within = [
             row
             for row in answers

@@ -61,6 +61,25 @@ def test_what_stands_above_a_taken_item_was_skipped_and_what_stands_below_may_no
     assert (found.users, found.user.tolist(), found.time_us.tolist()) == (("u",), [0], [0])
 
 
+def test_a_slot_has_the_propensity_of_where_it_stood_highest(tmp_path: Path) -> None:
+    page = [
+        impression(0, 3, decision_id="d", propensity=0.1),
+        impression(0, 1, decision_id="d", propensity=0.4),
+        impression(1, 2, decision_id="d"),
+        impression(2, None, decision_id="d", propensity=0.3),
+    ]
+    found = shown_of(tmp_path, page)
+    assert found.item.tolist() == [0, 1, 2]
+    np.testing.assert_array_equal(found.propensity, [0.4, np.nan, 0.3])
+    assert found.take(np.array([0])).propensity[0] == 0.4
+
+
+def test_what_a_decision_shows_when_the_window_is_over_is_not_on_its_page(tmp_path: Path) -> None:
+    page = [impression(0, 0, 0), impression(1, 1, 3), impression(2, 2, 3.001)]
+    found = shown_of(tmp_path, [{**slot, "decision_id": "d"} for slot in page])
+    assert told(found) == [{"i0": "nothing", "i1": "nothing"}]
+
+
 def test_where_nothing_was_taken_nothing_was_skipped(tmp_path: Path) -> None:
     found = shown_of(tmp_path, [impression(n, n) for n in range(3)])
     assert told(found) == [{"i0": "nothing", "i1": "nothing", "i2": "nothing"}]
@@ -163,7 +182,7 @@ impressions = st.fixed_dictionaries(
         "item_id": st.sampled_from(CATALOG.ids),
         "decision_id": st.sampled_from([None, "d", "e"]),
         "position": st.sampled_from([None, 0, 1, 2, 3]),
-        "time": st.integers(0, 3),
+        "time": st.integers(0, 5),
     }
 )
 reactions = st.fixed_dictionaries(
@@ -186,6 +205,7 @@ def by_hand(events: list[Event]) -> list[tuple[Any, ...]]:
     told = []
     for (user, decision, _), seen in pages.items():
         start = min(event["time"] for event in seen)
+        seen = [event for event in seen if event["time"] <= start + WINDOW]
         slots: dict[str, tuple[float, bool, int]] = {}
         for item in {event["item_id"] for event in seen}:
             places = [e["position"] for e in seen if e["item_id"] == item and e["position"] is not None]

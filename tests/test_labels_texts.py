@@ -160,6 +160,7 @@ def test_intents_need_enough_messages_that_nothing_contradicts(tmp_path: Path) -
     assert found.names == ("refund", "track")
     assert found.texts == ("Where is it?", "where is it", "still waiting", "give it back", "my money please")
     assert found.label.tolist() == [1, 1, 1, 0, 0]
+    assert len(set(found.ids)) == 5
     assert found.counts.tolist() == [2, 3]
     assert found.group[0] == found.group[1]
     assert len(set(found.group.tolist())) == 4
@@ -208,6 +209,14 @@ def test_ten_of_a_class_are_eight_one_and_one_and_chance_alone_says_which() -> N
         assert np.bincount(part[:10]).tolist() == np.bincount(part[10:]).tolist() == [8, 1, 1]
     assert np.array_equal(parts[0], parts[1])
     assert not np.array_equal(parts[0], parts[2])
+
+
+def test_what_small_classes_miss_later_ones_make_up_for() -> None:
+    """Of two texts a class can hold out one or none: over many classes the shares come out all the same."""
+    label, group = np.repeat(np.arange(300), 4), np.repeat(np.arange(600), 2)
+    part = stratified(label, group, rng=np.random.default_rng(0))
+    assert np.abs(np.bincount(part) / len(part) - [0.8, 0.1, 0.1]).max() < 0.005
+    assert set(label[part == 0].tolist()) == set(range(300))  # and no class is unknown in training
 
 
 def test_a_split_that_makes_no_sense_is_refused() -> None:

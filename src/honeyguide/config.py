@@ -91,7 +91,7 @@ class Clean:
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """How behaviour becomes reward."""
+    """How behaviour becomes reward, and how the data are labelled and split."""
 
     window_days: float = 14.0
     """An item shown is rewarded by what the user does with it within this many days."""
@@ -111,11 +111,30 @@ class Labels:
     """The reward of a search; it is about no item, so leave it at 0."""
     impression: float = 0.0
     """The reward of having seen it: being shown is not success, so leave it at 0."""
+    negatives: int = 4
+    """Items drawn as negatives for each rewarded event; 0 draws none."""
+    alpha: float = 0.75
+    """Negatives are drawn by how often an item was taken to this power: 1 is popularity, 0 all alike."""
+    smallest_class: int = 10
+    """A category with fewer items folds into its parent, an intent with fewer messages is left out."""
+    validation: float = 0.1
+    """This share is held out to choose by: of the log's time, and of texts and items."""
+    test: float = 0.1
+    """This share is held out to judge by: the newest of the log's time, and of texts and items."""
 
     def __post_init__(self) -> None:
         _positive(self, "window_days")
         for kind in EVENT_KINDS:
             _within(self, kind, 0, 1)
+        for key in ("negatives", "alpha"):
+            _at_least(self, key, 0)
+        _at_least(self, "smallest_class", 1)
+        for key in ("validation", "test"):
+            _positive(self, key)
+        if not self.validation + self.test < 1:
+            raise InvalidSettings(
+                f"validation and test must leave some for training, got {self.validation} and {self.test}"
+            )
 
     def grade(self, kind: str) -> float:
         """The reward of an event of this kind, in [0, 1]."""

@@ -134,6 +134,7 @@ def init(
 
 app.command()(files.validate)
 app.command("import")(files.import_)
+app.command()(files.prepare)
 
 
 @app.command()

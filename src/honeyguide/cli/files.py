@@ -47,6 +47,50 @@ def import_(
     show_import(report, workspace, as_json=json)
 
 
+def prepare(
+    shop: Shop,
+    files: Annotated[list[Path] | None, typer.Argument(help="Files to import first; see import.")] = None,
+    format: Format = None,
+    columns: Columns = None,
+    table: TableName = None,
+    to_utc: ToUtc = False,
+    timezone: Zone = None,
+    now: Now = None,
+    json: AsJson = False,
+) -> None:
+    """Make a clean, labelled data set of files.
+
+    Imports them, cleans what was imported, and writes one Parquet file per label to data/labels/. Makes the workspace
+    where there is none yet. What is already done is not done again.
+    """
+    from honeyguide.cli.show import Stages, show_prepared
+    from honeyguide.config import FILE_NAME, Settings
+    from honeyguide.data.prepare import prepare as run_prepare
+    from honeyguide.shop.workspace import Workspace
+
+    at = moment(now)
+    if files and not (shop / FILE_NAME).exists():
+        Workspace.create(shop, Settings())
+    workspace = Workspace.at(shop)
+    settings = workspace.settings
+    with workspace.alone("prepare"), workspace.alone("fit"), Stages(quiet=json) as stages:
+        report = run_prepare(
+            workspace.data,
+            files or (),
+            clean=settings.clean,
+            labels=settings.labels,
+            seed=settings.seed,
+            now=at,
+            format=format,
+            columns=columns,
+            table=table,
+            to_utc=to_utc,
+            timezone=timezone,
+            stage=stages.stage,
+        )
+    show_prepared(report, workspace, as_json=json)
+
+
 def validate(
     files: Files,
     shop: Annotated[Path | None, typer.Option(help="A workspace whose items count as known.")] = None,

@@ -19,6 +19,7 @@ from rich.table import Table
 from honeyguide.data.catalog import Catalog
 from honeyguide.data.ingest import ImportReport
 from honeyguide.data.inspect import Inspection
+from honeyguide.data.prepare import PrepareReport
 from honeyguide.evaluate.results import Band, ReplayReport
 from honeyguide.export.exporter import ExportReport
 from honeyguide.fit import FitReport
@@ -87,6 +88,12 @@ def show_import(report: ImportReport, workspace: Workspace, *, as_json: bool) ->
         f"Next: honeyguide fit {workspace.root}" if report.events.stored and report.items.stored else ""
     )
     show(msgspec.to_builtins(report), f"{report}\n{following}".rstrip(), as_json=as_json)
+
+
+def show_prepared(report: PrepareReport, workspace: Workspace, *, as_json: bool) -> None:
+    """What there is to learn from."""
+    following = f"\nNext: honeyguide fit {workspace.root}" if report.cleaned else ""
+    show(msgspec.to_builtins(report), f"{report}{following}", as_json=as_json)
 
 
 def show_inspection(found: Inspection, *, as_json: bool) -> None:

@@ -63,10 +63,16 @@ def moments_by_share(
         )
     if not len(table):
         raise InvalidInput("there are no events to split: import a log first")
-    first, end = int(table.time_us[0]), int(table.time_us[-1]) + 1
-    test_us = end - max(round((end - first) * test), 1)
-    validation_us = test_us - max(round((end - first) * validation), 1)
+    first, last = int(table.time_us[0]), int(table.time_us[-1])
+    validation_us, test_us = moments_between(first, last, validation=validation, test=test)
     return from_us(validation_us), from_us(test_us)
+
+
+def moments_between(first_us: int, last_us: int, *, validation: float, test: float) -> tuple[int, int]:
+    """The moments that leave these shares of the time from the first to the last moment, both included."""
+    end_us = last_us + 1
+    test_us = end_us - max(round((end_us - first_us) * test), 1)
+    return test_us - max(round((end_us - first_us) * validation), 1), test_us
 
 
 def leave_one_out(table: EventTable, *, counts: NDArray[np.bool_] | None = None) -> Parts:
@@ -76,6 +82,12 @@ def leave_one_out(table: EventTable, *, counts: NDArray[np.bool_] | None = None)
     puts them. A user with fewer than three that count stays in training. Users are cut at different moments: what
     one did after another's test is in training, as in the tables that are published with this split.
     """
+    part = one_left_out(table, counts=counts)
+    return Parts(*(_take(table, part == number) for number in range(3)))
+
+
+def one_left_out(table: EventTable, *, counts: NDArray[np.bool_] | None = None) -> NDArray[np.int8]:
+    """(n,): the part that each event goes to when one is left out: 0 trains, 1 validates, 2 tests."""
     counted = (table.item >= 0) if counts is None else counts
     if len(counted) != len(table):
         raise InvalidInput(f"counts needs one entry per event: {len(table)}, got {len(counted)}")
@@ -87,7 +99,7 @@ def leave_one_out(table: EventTable, *, counts: NDArray[np.bool_] | None = None)
     enough = np.diff(done[table.starts]) >= 3
     part = np.zeros(len(table), dtype=np.int8)
     part[order] = np.where(enough[user], np.clip(2 - to_come, 0, 2), 0)
-    return Parts(*(_take(table, part == number) for number in range(3)))
+    return part
 
 
 def _take(table: EventTable, chosen: NDArray[np.bool_]) -> EventTable:

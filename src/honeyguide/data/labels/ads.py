@@ -49,29 +49,27 @@ class AdResponses:
 
     def with_full_window(self, end_us: int, window_days: float) -> AdResponses:
         """The examples whose window is over at `end_us`, the end of the log; without a time it counts as over."""
-        over = (self.time_us == NO_TIME) | (self.time_us <= end_us - in_us(window_days))
+        return self.take((self.time_us == NO_TIME) | (self.time_us <= end_us - in_us(window_days)))
+
+    def take(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> AdResponses:
+        """The examples that a mask or positions choose."""
         columns = (
             "campaign", "user", "treated", "time_us", "visited", "clicked", "redeemed", "value", "propensity",
         )  # fmt: skip
-        return replace(self, **{name: getattr(self, name)[over] for name in columns})
+        return replace(self, **{name: getattr(self, name)[chosen] for name in columns})
 
 
 def ad_responses(path: Path, *, window_days: float) -> AdResponses:
     """The examples in a touches.parquet, with what followed in [assignment, assignment + window].
 
-    The first of several sendings is the assignment. Where it or the answer has no time, the answer counts. `value` is
-    what the redemptions were worth.
+    The first of several sendings is the assignment; one that contradicts it within the window leaves the pair out.
+    Where it or the answer has no time, the answer counts. `value` is what the redemptions were worth.
     """
     with database() as db:
         db.execute(
             f"CREATE VIEW touches AS SELECT *, epoch_us(time) AS us FROM ({stored(db, path, TOUCHES)})"
         )
-        db.execute("""
-            CREATE TABLE assigned AS
-            SELECT campaign_id, user_id, bool_or(kind = 'sent') AS treated, min(us) AS sent_us,
-                   bool_or(kind = 'sent') AND bool_or(kind = 'withheld') AS contradicted,
-                   arg_min(propensity, (coalesce(us, 0), touch_id)) AS propensity
-            FROM touches WHERE kind IN ('sent', 'withheld') GROUP BY campaign_id, user_id""")
+        db.execute(_assigned(in_us(window_days)))
         campaigns = number_distinct(db, "campaign_id", "campaigns", of="assigned")
         users = number_distinct(db, "user_id", "people", of="assigned")
         found = db.execute(_examples(in_us(window_days))).fetchnumpy()
@@ -82,6 +80,19 @@ def ad_responses(path: Path, *, window_days: float) -> AdResponses:
         )
     columns = {name: plain(column) for name, column in found.items()}
     return AdResponses(campaigns, users, **columns, contradictory=contradictory, unassigned=unassigned)
+
+
+def _assigned(window_us: int) -> str:
+    """SQL for the table `assigned`: what was decided about whom, as it stood when the window was over."""
+    return f"""
+        CREATE TABLE assigned AS
+        WITH decided AS (
+            SELECT *, min(us) OVER (PARTITION BY campaign_id, user_id) AS sent_us
+            FROM touches WHERE kind IN ('sent', 'withheld'))
+        SELECT campaign_id, user_id, bool_or(kind = 'sent') AS treated, any_value(sent_us) AS sent_us,
+               bool_or(kind = 'sent') AND bool_or(kind = 'withheld') AS contradicted,
+               arg_min(propensity, (coalesce(us, 0), touch_id)) AS propensity
+        FROM decided WHERE coalesce(us <= sent_us + {window_us}, true) GROUP BY campaign_id, user_id"""
 
 
 def _examples(window_us: int) -> str:

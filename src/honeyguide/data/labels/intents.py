@@ -20,7 +20,7 @@ LEAST = 10
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Intents:
-    """n messages by id. `names` are the intents, sorted; `label` (n,) int32 rows into them.
+    """n messages by their ids. `names` are the intents, sorted; `label` (n,) int32 rows into them.
 
     `group` (n,) int64 is the same for texts that differ only in case, punctuation and white space: a split has to
     keep them together, as `stratified(found.label, found.group, rng=rng)` does. Left out were messages whose text
@@ -29,6 +29,7 @@ class Intents:
     """
 
     names: tuple[str, ...]
+    ids: tuple[str, ...]
     texts: tuple[str, ...]
     label: NDArray[np.int32]
     group: NDArray[np.int64]
@@ -50,10 +51,10 @@ def intents(path: Path, *, least: int = LEAST) -> Intents:
         db.execute(f"CREATE VIEW messages AS {stored(db, path, MESSAGES)}")
         unlabelled = number(db, "SELECT count(*) FROM messages WHERE intent IS NULL")
         rows = db.execute("""
-            SELECT text, intent FROM messages WHERE intent IS NOT NULL AND text IS NOT NULL
+            SELECT message_id, text, intent FROM messages WHERE intent IS NOT NULL AND text IS NOT NULL
             ORDER BY message_id""").fetchall()
-    texts = [text for text, _ in rows]
-    names, label = np.unique(np.array([intent for _, intent in rows], dtype=object), return_inverse=True)
+    texts = [text for _, text, _ in rows]
+    names, label = np.unique(np.array([intent for _, _, intent in rows], dtype=object), return_inverse=True)
     group = text_groups(texts)
     agreed = agreeing(group, label)
     often = np.bincount(label[agreed], minlength=len(names)) >= least
@@ -61,6 +62,7 @@ def intents(path: Path, *, least: int = LEAST) -> Intents:
     row_of = np.cumsum(often) - 1
     return Intents(
         names=tuple(name for name, enough in zip(names.tolist(), often, strict=True) if enough),
+        ids=tuple(rows[row][0] for row in kept),
         texts=tuple(texts[row] for row in kept),
         label=row_of[label[kept]].astype(np.int32),
         group=group[kept],

@@ -68,8 +68,12 @@ class Sampled:
 
 def item_counts(table: EventTable, n_items: int) -> Rows:
     """(n_items,): how many events are about each item, impressions and dismissals not counted."""
-    about = (table.item >= 0) & (table.kind != _SHOWN) & (table.kind != _DISMISSED)
-    return np.bincount(table.item[about], minlength=n_items).astype(np.int64)
+    return np.bincount(table.item[taken(table)], minlength=n_items).astype(np.int64)
+
+
+def taken(table: EventTable) -> NDArray[np.bool_]:
+    """(n,): which events are about an item, impressions and dismissals not counted."""
+    return np.asarray((table.item >= 0) & (table.kind != _SHOWN) & (table.kind != _DISMISSED))
 
 
 def sample_negatives(
@@ -81,27 +85,45 @@ def sample_negatives(
     what is not in it cannot be left out. An item is known from the user's first event about it that is no
     impression, at that very moment too; so the positive itself is never drawn.
     """
-    if k < 1:
-        raise InvalidInput(f"k must be at least 1, got {k}")
-    if len(proposal) <= table.item.max(initial=-1):
-        raise InvalidInput(
-            f"the proposal has {len(proposal)} items, the table speaks of more: count them all"
-        )
-    user = table.user[positives].astype(np.int64)
-    known = _Known.of(table, len(proposal))
-    rank = known.rank(table.time_us[positives])
-    free = proposal.weight.sum() - known.weight_by(user, rank, proposal.weight)
-    item = np.full((len(user), k), -1, dtype=np.int64)
-    crowded = free <= (1 - _MOSTLY) * proposal.weight.sum()
-    for row in np.flatnonzero(crowded & (free > 0)):
-        left = proposal.weight.copy()
-        left[known.items_by(user[row], rank[row])] = 0
-        item[row] = _draw(np.cumsum(left), k, rng)
-    rows = np.repeat(np.flatnonzero(~crowded), k)
-    item[~crowded] = _rejecting(known, user[rows], rank[rows], proposal, rng).reshape(-1, k)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        log_q = np.log(proposal.weight[item]) - np.log(free)[:, None]
-    return Sampled(item.astype(np.int32), np.where(item >= 0, log_q, np.nan))
+    return Sampler.of(table, proposal).sample(positives, k=k, rng=rng)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sampler:
+    """Draws negatives for events of one table, as often as it is asked."""
+
+    table: EventTable
+    proposal: Proposal
+    known: _Known
+
+    @classmethod
+    def of(cls, table: EventTable, proposal: Proposal) -> Sampler:
+        """Ready to draw; InvalidInput where the table speaks of items that the proposal lacks."""
+        if len(proposal) <= table.item.max(initial=-1):
+            raise InvalidInput(
+                f"the proposal has {len(proposal)} items, the table speaks of more: count them all"
+            )
+        return cls(table, proposal, _Known.of(table, len(proposal)))
+
+    def sample(self, positives: Rows, *, k: int, rng: np.random.Generator) -> Sampled:
+        """What `sample_negatives` draws."""
+        if k < 1:
+            raise InvalidInput(f"k must be at least 1, got {k}")
+        weight, known = self.proposal.weight, self.known
+        user = self.table.user[positives].astype(np.int64)
+        rank = known.rank(self.table.time_us[positives])
+        free = weight.sum() - known.weight_by(user, rank, weight)
+        item = np.full((len(user), k), -1, dtype=np.int64)
+        crowded = free <= (1 - _MOSTLY) * weight.sum()
+        for row in np.flatnonzero(crowded & (free > 0)):
+            left = weight.copy()
+            left[known.items_by(user[row], rank[row])] = 0
+            item[row] = _draw(np.cumsum(left), k, rng)
+        rows = np.repeat(np.flatnonzero(~crowded), k)
+        item[~crowded] = _rejecting(known, user[rows], rank[rows], self.proposal, rng).reshape(-1, k)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            log_q = np.log(weight[item]) - np.log(free)[:, None]
+        return Sampled(item.astype(np.int32), np.where(item >= 0, log_q, np.nan))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

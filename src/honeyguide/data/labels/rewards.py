@@ -12,7 +12,7 @@ from honeyguide.data.table import EventTable
 from honeyguide.errors import InvalidInput
 from honeyguide.types import EVENT_KINDS, Floats, Grade
 
-_RATING = EVENT_KINDS.index("rating")
+RATING = EVENT_KINDS.index("rating")
 _USUAL_TOPS = (1.0, 5.0, 10.0, 100.0)
 _FROM_ZERO = (1.0, 100.0)
 """Thumbs and percentages begin at 0; stars and points begin at 1 until somebody gives less."""
@@ -64,5 +64,5 @@ def graded(
     earned = grades[kind]
     if scale is None:
         return np.asarray(earned)
-    starred = (kind == _RATING) & ~np.isnan(value)
+    starred = (kind == RATING) & ~np.isnan(value)
     return np.where(starred, earned * np.nan_to_num(scale.share(value)), earned)

@@ -25,11 +25,12 @@ NEGATIVE_UP_TO, NEUTRAL_UP_TO = 0.4, 0.6
 class Sentiments:
     """n texts, no two the same, each as it was first written, in time order.
 
-    `label` (n,) int8 positions in SENTIMENTS, `stars` (n,) float64, `time_us` (n,) int64. Left out were `repeated`
-    reviews that say the same with the same label, `contradictory` ones whose text has got different labels, and
-    `starless` ones.
+    `event_ids` are those of the reviews; `label` (n,) int8 positions in SENTIMENTS, `stars` (n,) float64, `time_us`
+    (n,) int64. Left out were `repeated` reviews that say the same with the same label, `contradictory` ones whose
+    text has got different labels, and `starless` ones.
     """
 
+    event_ids: tuple[str, ...]
     texts: tuple[str, ...]
     label: NDArray[np.int8]
     stars: NDArray[np.float64]
@@ -59,17 +60,18 @@ def sentiments(path: Path, *, scale: StarScale | None = None) -> Sentiments:
             "SELECT DISTINCT value::DOUBLE AS value FROM ratings WHERE value IS NOT NULL"
         ).fetchnumpy()
         rows = db.execute("""
-            SELECT text, value::DOUBLE, epoch_us(time) FROM said WHERE value IS NOT NULL
+            SELECT event_id, text, value::DOUBLE, epoch_us(time) FROM said WHERE value IS NOT NULL
             ORDER BY time, event_id""").fetchall()
-    texts = [text for text, _, _ in rows]
-    stars = np.array([value for _, value, _ in rows], dtype=np.float64)
-    time_us = np.array([time for _, _, time in rows], dtype=np.int64)
+    texts = [text for _, text, _, _ in rows]
+    stars = np.array([value for _, _, value, _ in rows], dtype=np.float64)
+    time_us = np.array([time for _, _, _, time in rows], dtype=np.int64)
     label = sentiment_of(stars, scale or StarScale.of(plain(given["value"])))
     group = text_groups(texts)
     agreed = agreeing(group, label)
     _, first = np.unique(group, return_index=True)
     kept = first[agreed[first]]
     return Sentiments(
+        event_ids=tuple(rows[row][0] for row in kept),
         texts=tuple(texts[row] for row in kept),
         label=label[kept],
         stars=stars[kept],

@@ -23,6 +23,7 @@ from honeyguide.data.table import number_distinct, plain
 from honeyguide.types import EVENT_KINDS, Grade, Rows
 
 _DISMISS = EVENT_KINDS.index("dismiss")
+_LOWEST = np.iinfo(np.int32).max
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,8 +32,9 @@ class Shown:
 
     `users` are the user ids; `user` (p,) int32 rows into them, `time_us` (p,) int64 the page's first impression,
     `starts` (p + 1,) int64. Per slot `item` int32 catalogue row, `position` int32 with -1 where none was logged,
-    `reward` float64 the best grade of the reactions to it, `dismissed` bool whether it was waved away, and `skipped`
-    bool whether it earned nothing though an item below it did.
+    `propensity` float64 the logged probability of having been chosen, NaN where there is none, `reward` float64 the
+    best grade of the reactions to it, `dismissed` bool whether it was waved away, and `skipped` bool whether it
+    earned nothing though an item below it did.
     """
 
     users: tuple[str, ...]
@@ -41,6 +43,7 @@ class Shown:
     starts: NDArray[np.int64]
     item: NDArray[np.int32]
     position: NDArray[np.int32]
+    propensity: NDArray[np.float64]
     reward: NDArray[np.float64]
     dismissed: NDArray[np.bool_]
     skipped: NDArray[np.bool_]
@@ -80,6 +83,7 @@ class Shown:
             starts=starts,
             item=self.item[slots],
             position=self.position[slots],
+            propensity=self.propensity[slots],
             reward=self.reward[slots],
             dismissed=self.dismissed[slots],
             skipped=self.skipped[slots],
@@ -91,21 +95,22 @@ def load_shown(
 ) -> Shown:
     """The impressions of an events.parquet as pages, with what came of each.
 
-    A page is what one decision showed; impressions without a `decision_id` are one page where the user saw them at
-    the same moment. A reaction is what the user did about the item from the page's first moment on within the
-    window; one that names a decision counts for that one only. UnknownItem.
+    A page is what one decision showed within the window; impressions without a `decision_id` are one page where the
+    user saw them at the same moment. A reaction is what the user did about the item from the page's first moment on
+    within the window; one that names a decision counts for that one only. UnknownItem.
     """
     with database() as db:
         db.execute(f"CREATE VIEW events AS {stored(db, path, EVENTS)}")
-        _make_slots(db)
+        _make_slots(db, in_us(window_days))
         users = number_distinct(db, "user_id", "people")
         items = number_distinct(db, "item_id", "items")
         found = db.execute("""
             SELECT page, people.row::INTEGER AS user, time_us, items.row::INTEGER AS item,
-                   coalesce(position, -1)::INTEGER AS position
+                   coalesce(position, -1)::INTEGER AS position,
+                   coalesce(propensity, 'nan'::DOUBLE)::DOUBLE AS propensity
             FROM chosen JOIN people USING (user_id) JOIN items USING (item_id) ORDER BY slot""").fetchnumpy()
         reactions = _reactions(db, in_us(window_days))
-    page, user, time_us, item, position = (plain(column) for column in found.values())
+    page, user, time_us, item, position, propensity = (plain(column) for column in found.values())
     starts = np.flatnonzero(np.diff(page, prepend=-1, append=page.max(initial=-1) + 1))
     reward, dismissed = np.zeros(len(page)), np.zeros(len(page), dtype=np.bool_)
     slot, kind, value = (plain(column) for column in reactions.values())
@@ -118,30 +123,33 @@ def load_shown(
         starts=starts,
         item=catalog.rows(items).astype(np.int32)[item],
         position=position,
+        propensity=propensity,
         reward=reward,
         dismissed=dismissed,
         skipped=_skipped(page, position, reward),
     )
 
 
-def _make_slots(db: duckdb.DuckDBPyConnection) -> None:
+def _make_slots(db: duckdb.DuckDBPyConnection, window_us: int) -> None:
     """The table `chosen`: every shown item of every page once, where it stood highest, numbered in order."""
     db.execute("""
         CREATE TABLE seen AS
-        SELECT user_id, item_id, decision_id, epoch_us(time) AS time_us, position,
+        SELECT event_id, user_id, item_id, decision_id, epoch_us(time) AS time_us, position, propensity,
                CASE WHEN decision_id IS NULL THEN epoch_us(time) END AS moment
         FROM events WHERE kind = 'impression'""")
     db.execute("""
         CREATE TABLE pages AS
         SELECT *, row_number() OVER (ORDER BY time_us, user_id, decision_id, moment) - 1 AS page
         FROM (SELECT user_id, decision_id, moment, min(time_us) AS time_us FROM seen GROUP BY ALL)""")
-    db.execute("""
+    db.execute(f"""
         CREATE TABLE chosen AS
         SELECT *, row_number() OVER (ORDER BY page, position NULLS LAST, item_id) - 1 AS slot
-        FROM (SELECT page, pages.user_id, pages.decision_id, pages.time_us, item_id, min(position) AS position
+        FROM (SELECT page, pages.user_id, pages.decision_id, pages.time_us, item_id, min(position) AS position,
+                     arg_min(propensity, (coalesce(position, {_LOWEST}), seen.time_us, event_id)) AS propensity
               FROM seen JOIN pages ON seen.user_id = pages.user_id
                    AND seen.decision_id IS NOT DISTINCT FROM pages.decision_id
                    AND seen.moment IS NOT DISTINCT FROM pages.moment
+                   AND seen.time_us <= pages.time_us + {window_us}
               GROUP BY ALL)""")
 
 

@@ -7,21 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from honeyguide.config import Labels
 from honeyguide.data.catalog import Catalog
-from honeyguide.data.labels.ads import ad_responses
-from honeyguide.data.labels.intents import intents
+from honeyguide.data.labels.ads import AdResponses, ad_responses
+from honeyguide.data.labels.intents import Intents, intents
 from honeyguide.data.labels.item_classes import Level, item_classes
-from honeyguide.data.labels.negatives import item_counts
-from honeyguide.data.labels.next_interest import next_interests
-from honeyguide.data.labels.rewards import rewards
-from honeyguide.data.labels.sentiment import SENTIMENTS, sentiments
-from honeyguide.data.labels.shown import load_shown
-from honeyguide.data.labels.visits import outcomes, visits
-from honeyguide.data.split import leave_one_out
+from honeyguide.data.labels.negatives import item_counts, taken
+from honeyguide.data.labels.next_interest import NextInterests, next_interests
+from honeyguide.data.labels.rewards import RATING, StarScale, rewards
+from honeyguide.data.labels.sentiment import SENTIMENTS, Sentiments, sentiments
+from honeyguide.data.labels.shown import Shown, load_shown
+from honeyguide.data.labels.visits import Outcomes, outcomes, visits
+from honeyguide.data.split import one_left_out
 from honeyguide.data.table import EventTable, load_events
-from honeyguide.types import EVENT_KINDS
+from honeyguide.types import EVENT_KINDS, Floats
 
 _DAY_US = 86_400 * 1_000_000
 _MOST_SHOWN = 8
@@ -54,35 +55,68 @@ def label_counts(folder: Path, settings: Labels) -> tuple[LabelCount, ...]:
 
     Rewards are those of the settings. Visits and pages count when their reward window is over before the log ends.
     """
-    home = folder / "clean" if (folder / "clean" / "events.parquet").is_file() else folder
+    home = tables_of(folder)
+    events, touches, messages = (
+        home / "events.parquet",
+        folder / "touches.parquet",
+        folder / "messages.parquet",
+    )
     return (
         *_of_behaviour(home, settings),
-        _of_reviews(home / "events.parquet"),
-        _of_campaigns(folder / "touches.parquet", settings.window_days),
-        _of_messages(folder / "messages.parquet"),
+        count_reviews(sentiments(events) if events.is_file() else None),
+        count_campaigns(
+            ad_responses(touches, window_days=settings.window_days) if touches.is_file() else None
+        ),
+        count_messages(intents(messages, least=settings.smallest_class) if messages.is_file() else None),
     )
 
 
+def tables_of(folder: Path) -> Path:
+    """Where the events and items of a data folder lie that are to be labelled: cleaned ones if there are any."""
+    clean = folder / "clean"
+    return clean if (clean / "events.parquet").is_file() else folder
+
+
+def catalog_of(home: Path) -> Catalog:
+    """The items there, an empty catalogue where there are none."""
+    items = home / "items.parquet"
+    return Catalog.read(items) if items.is_file() else Catalog.of((), titles=())
+
+
 def _of_behaviour(home: Path, settings: Labels) -> Iterator[LabelCount]:
-    events, items = home / "events.parquet", home / "items.parquet"
-    catalog = Catalog.read(items) if items.is_file() else Catalog.of((), titles=())
-    levels = item_classes(catalog.categories)
-    yield from _of_items(levels)
+    catalog = catalog_of(home)
+    levels = item_classes(catalog.categories, least=settings.smallest_class)
+    yield from count_items(levels)
+    events = home / "events.parquet"
     if not events.is_file():
-        names = ("reward", "visit", "shown", "drawn negatives", "leave-one-out", "next interest")
-        yield from (LabelCount(name, 0, missing="there are no events: import a log") for name in names)
+        yield from without_events()
         return
     table = load_events(events, catalog)
-    yield _of_events(table, settings)
-    yield _of_visits(table, settings)
-    yield _of_impressions(events, catalog, table, settings)
-    yield _of_draws(table, len(catalog), settings)
-    held_out = len(np.unique(leave_one_out(table).test.user))
-    yield LabelCount("leave-one-out", held_out, missing="no user has three events about items")
-    yield _of_next(table, levels, settings)
+    end_us, days, grade = int(table.time_us.max(initial=0)), settings.window_days, settings.grade
+    scale = StarScale.of(table.value[table.kind == RATING])
+    reward = rewards(table, grade=grade, scale=scale)
+    full = visits(table, origin_us=origin_us(table)).with_full_window(end_us, days)
+    shown = load_shown(events, catalog, grade=grade, window_days=days, scale=scale)
+    pool = int((item_counts(table, len(catalog)) > 0).sum())
+    yield count_rewards(table, reward)
+    yield count_visits(outcomes(table, full, grade=grade, window_days=days, scale=scale))
+    yield count_shown(shown.with_full_window(end_us, days))
+    yield count_draws(int((reward > 0).sum()) if pool > 1 else 0, pool)
+    yield count_held_out(table, one_left_out(table, counts=taken(table)))
+    found = None
+    if levels:
+        found = next_interests(table, full, levels[-1].label, grade=grade, window_days=days, scale=scale)
+    yield count_next(found)
 
 
-def _of_items(levels: tuple[Level, ...]) -> Iterator[LabelCount]:
+def without_events() -> Iterator[LabelCount]:
+    """The counts of everything that needs a log, where there is none."""
+    names = ("reward", "visit", "shown", "drawn negatives", "leave-one-out", "next interest")
+    yield from (LabelCount(name, 0, missing="there are no events: import a log") for name in names)
+
+
+def count_items(levels: tuple[Level, ...]) -> Iterator[LabelCount]:
+    """One count for each level."""
     for depth, level in enumerate(levels, start=1):
         classes = tuple(zip(level.names, level.counts.tolist(), strict=True))
         missing = "every category of this level has too few items"
@@ -91,29 +125,24 @@ def _of_items(levels: tuple[Level, ...]) -> Iterator[LabelCount]:
         yield LabelCount("item class", 0, missing="no item has a category: import items with one")
 
 
-def _of_events(table: EventTable, settings: Labels) -> LabelCount:
-    kinds = np.bincount(
-        table.kind[rewards(table, grade=settings.grade) > 0], minlength=len(EVENT_KINDS)
-    ).tolist()
+def count_rewards(table: EventTable, reward: Floats) -> LabelCount:
+    """Of the events that earn anything."""
+    kinds = np.bincount(table.kind[reward > 0], minlength=len(EVENT_KINDS)).tolist()
     classes = tuple((name, n) for name, n in zip(EVENT_KINDS, kinds, strict=True) if n)
     return LabelCount(
         "reward", sum(kinds), classes, "no event is of a kind that earns anything, see [labels]"
     )
 
 
-def _of_visits(table: EventTable, settings: Labels) -> LabelCount:
-    seen = visits(table, origin_us=_origin_us(table))
-    full = seen.with_full_window(int(table.time_us.max(initial=0)), settings.window_days)
-    found = outcomes(table, full, grade=settings.grade, window_days=settings.window_days)
-    rewarded = int((np.diff(found.starts) > 0).sum())
-    classes = (("rewarded", rewarded), ("without reward", len(full) - rewarded))
-    return LabelCount("visit", len(full), classes, "no reward window is over before the log ends")
+def count_visits(found: Outcomes) -> LabelCount:
+    """Of visits by whether anything was earned after them."""
+    total, rewarded = len(found.starts) - 1, int((np.diff(found.starts) > 0).sum())
+    classes = (("rewarded", rewarded), ("without reward", total - rewarded))
+    return LabelCount("visit", total, classes, "no reward window is over before the log ends")
 
 
-def _of_impressions(events: Path, catalog: Catalog, table: EventTable, settings: Labels) -> LabelCount:
-    days = settings.window_days
-    shown = load_shown(events, catalog, grade=settings.grade, window_days=days)
-    shown = shown.with_full_window(int(table.time_us.max(initial=0)), days)
+def count_shown(shown: Shown) -> LabelCount:
+    """Of shown items by what became of them."""
     dismissed = shown.sure_negative & ~shown.skipped
     counts = {
         "taken": shown.reward > 0,
@@ -126,53 +155,55 @@ def _of_impressions(events: Path, catalog: Catalog, table: EventTable, settings:
     return LabelCount("shown", len(shown.item), classes, missing)
 
 
-def _of_draws(table: EventTable, n_items: int, settings: Labels) -> LabelCount:
-    positives = int((rewards(table, grade=settings.grade) > 0).sum())
-    pool = int((item_counts(table, n_items) > 0).sum())
-    missing = "there must be a rewarded event and a second item to draw"
-    return LabelCount("drawn negatives", positives if pool > 1 else 0, (("items drawn from", pool),), missing)
+def count_draws(positives: int, pool: int) -> LabelCount:
+    """Of the events that negatives are drawn for."""
+    missing = "there must be a rewarded event and, in training, a second item to draw"
+    return LabelCount("drawn negatives", positives, (("items drawn from", pool),), missing)
 
 
-def _of_next(table: EventTable, levels: tuple[Level, ...], settings: Labels) -> LabelCount:
-    if not levels:
+def count_held_out(table: EventTable, part: NDArray[np.int8]) -> LabelCount:
+    """Of the users whose last two events about an item are held out."""
+    users = len(np.unique(table.user[part == 2]))
+    return LabelCount("leave-one-out", users, missing="no user has taken three items")
+
+
+def count_next(found: NextInterests | None) -> LabelCount:
+    """Of the visits that a class followed; None where no item has one."""
+    if found is None:
         return LabelCount("next interest", 0, missing="no item has a category: import items with one")
-    days = settings.window_days
-    seen = visits(table, origin_us=_origin_us(table))
-    full = seen.with_full_window(int(table.time_us.max(initial=0)), days)
-    found = next_interests(table, full, levels[-1].label, grade=settings.grade, window_days=days)
     count, new = int((found.label >= 0).sum()), int(found.new.sum())
     classes = (("new", new), ("known", count - new))
     return LabelCount("next interest", count, classes, "no visit is followed by a reaction to a classed item")
 
 
-def _of_reviews(events: Path) -> LabelCount:
+def count_reviews(found: Sentiments | None) -> LabelCount:
+    """Of the texts by their sentiment; None where there are no events."""
     missing = "there are no ratings with a text: import reviews"
-    if not events.is_file():
+    if found is None:
         return LabelCount("sentiment", 0, missing=missing)
-    found = sentiments(events)
     classes = tuple(zip(SENTIMENTS, found.counts.tolist(), strict=True))
     return LabelCount("sentiment", len(found.texts), classes, missing)
 
 
-def _of_campaigns(touches: Path, window_days: float) -> LabelCount:
+def count_campaigns(found: AdResponses | None) -> LabelCount:
+    """Of who was sent a campaign, and who was not; None where there are no touches."""
     missing = "nothing was sent or withheld: import campaigns"
-    if not touches.is_file():
+    if found is None:
         return LabelCount("ad response", 0, missing=missing)
-    found = ad_responses(touches, window_days=window_days)
     treated, redeemed = int(found.treated.sum()), int(found.redeemed.sum())
     classes = (("sent", treated), ("withheld", len(found) - treated), ("redeemed", redeemed))
     return LabelCount("ad response", len(found), classes, missing)
 
 
-def _of_messages(messages: Path) -> LabelCount:
+def count_messages(found: Intents | None) -> LabelCount:
+    """Of the messages by their intent; None where there are none."""
     missing = "there are no messages with an intent, or too few of each: import them"
-    if not messages.is_file():
+    if found is None:
         return LabelCount("intent", 0, missing=missing)
-    found = intents(messages)
     classes = tuple(zip(found.names, found.counts.tolist(), strict=True))
     return LabelCount("intent", len(found.texts), classes, missing)
 
 
-def _origin_us(table: EventTable) -> int:
+def origin_us(table: EventTable) -> int:
     """The midnight before the log begins, as the fit counts its weeks."""
     return int(table.time_us.min(initial=np.iinfo(np.int64).max)) // _DAY_US * _DAY_US
