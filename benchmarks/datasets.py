@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -50,7 +49,6 @@ class Counted:
     imported: ImportReport
     cleaned: CleaningReport | None
     labels: tuple[str, ...]
-    seconds: float
 
 
 def main() -> None:
@@ -116,13 +114,11 @@ def count(found: DataSet) -> Counted:
     """Import, clean and label one data set."""
     with tempfile.TemporaryDirectory() as scratch:
         data = Path(scratch) / "data"
-        began = time.perf_counter()
         imported = import_files(data, found.files, columns=found.columns, table=found.table, now=NOW)
         both = (data / "events.parquet").is_file() and (data / "items.parquet").is_file()
         cleaned = clean(data, Clean(), now=NOW) if both else None
-        seconds = time.perf_counter() - began
         labels = tuple(str(line) for line in label_counts(data, Labels()) if line.count)
-        return Counted(found.name, imported, cleaned, labels, seconds)
+        return Counted(found.name, imported, cleaned, labels)
 
 
 def section(found: Counted) -> Iterator[str]:
@@ -139,7 +135,7 @@ def section(found: Counted) -> Iterator[str]:
         yield from _cleaning(found.cleaned)
     for line in found.labels:
         yield f"- {line}"
-    yield f"\nImported and cleaned in {found.seconds:.1f} s.\n"
+    yield ""
 
 
 def _cleaning(report: CleaningReport) -> Iterator[str]:
