@@ -65,6 +65,7 @@ def prepare(
     """
     from honeyguide.cli.show import Stages, show_prepared
     from honeyguide.config import FILE_NAME, Settings
+    from honeyguide.data.prepare import Reading
     from honeyguide.data.prepare import prepare as run_prepare
     from honeyguide.shop.workspace import Workspace
 
@@ -81,11 +82,7 @@ def prepare(
             labels=settings.labels,
             seed=settings.seed,
             now=at,
-            format=format,
-            columns=columns,
-            table=table,
-            to_utc=to_utc,
-            timezone=timezone,
+            reading=Reading(format, columns, table, to_utc, timezone),
             stage=stages.stage,
         )
     show_prepared(report, workspace, as_json=json)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -46,6 +46,17 @@ class PrepareReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """How files are read; see `import_files`."""
+
+    format: str | None = None
+    columns: str | None = None
+    table: str | None = None
+    to_utc: bool = False
+    timezone: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class _Imported:
     """An import, what it was made from, and a key of the tables that it left."""
 
@@ -62,11 +73,7 @@ def prepare(
     labels: Labels,
     seed: int,
     now: datetime,
-    format: str | None = None,
-    columns: str | None = None,
-    table: str | None = None,
-    to_utc: bool = False,
-    timezone: str | None = None,
+    reading: Reading = Reading(),
     stage: Stage = quietly,
 ) -> PrepareReport:
     """Import `files` into the data folder as `import_files` does, clean what is stored, and label it.
@@ -75,31 +82,13 @@ def prepare(
     run goes on. The same files are read again when anything else was imported since. One at a time.
     """
     computed: list[str] = []
-    imported = None
+    imported = cleaned = None
     if files:
-        record = folder / _RECORD
-        key = _import_key(files, (format, columns, table, to_utc, timezone))
-        imported = _imported_before(record, key, folder)
-        if imported is None:
-            computed.append("import")
-            with stage("Import") as progress:
-                imported = import_files(
-                    folder,
-                    files,
-                    format=format,
-                    columns=columns,
-                    table=table,
-                    now=now,
-                    to_utc=to_utc,
-                    timezone=timezone,
-                    progress=progress,
-                )
-            if key:
-                write_atomically(record, msgspec.json.encode(_Imported(key, _tables_key(folder), imported)))
-    cleaned = None
+        imported, anew = _import_once(folder, files, reading, now, stage)
+        computed += ["import"] if anew else []
     if all((folder / f"{name}.parquet").is_file() for name in ("events", "items")):
-        cleaned, now_cleaned = clean_once(folder, clean, now=now, stage=stage)
-        computed += ["clean"] if now_cleaned else []
+        cleaned, anew = clean_once(folder, clean, now=now, stage=stage)
+        computed += ["clean"] if anew else []
     report = _labelled_before(folder, labels, seed)
     if report is None:
         computed.append("label")
@@ -108,10 +97,24 @@ def prepare(
     return PrepareReport(imported, cleaned, report, str(folder / FOLDER), tuple(computed))
 
 
-def _import_key(files: Sequence[Path], options: tuple[object, ...]) -> str | None:
+def _import_once(
+    folder: Path, files: Sequence[Path], reading: Reading, now: datetime, stage: Stage
+) -> tuple[ImportReport, bool]:
+    """Import, unless this very import was the last one; and whether it was done now."""
+    record, key = folder / _RECORD, _import_key(files, reading)
+    if known := _imported_before(record, key, folder):
+        return known, False
+    with stage("Import") as progress:
+        report = import_files(folder, files, **asdict(reading), now=now, progress=progress)
+    if key:
+        write_atomically(record, msgspec.json.encode(_Imported(key, _tables_key(folder), report)))
+    return report, True
+
+
+def _import_key(files: Sequence[Path], reading: Reading) -> str | None:
     """What an import is made from; None where that cannot be read, which is for the import to say."""
     try:
-        return key_of(options, [(str(path.resolve()), file_hash(path)) for path in files])
+        return key_of(asdict(reading), [(str(path.resolve()), file_hash(path)) for path in files])
     except OSError:
         return None
 
