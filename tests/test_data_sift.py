@@ -318,3 +318,16 @@ def test_quotes_without_a_meaning_stay_as_they_are_beside_a_broken_row(
     found = {row["item_id"]: row["title"] for row in rows_of(tmp_path / "data", "items")}
     assert found == {"i1": "One", "i2": "Two", "a": '12" pan', "b": '"Best" shoe', "c": '"" d'}
     assert {problem.reason: problem.rows for problem in report.problems} == {"malformed_row": 2}
+
+
+@pytest.mark.parametrize("place", [0, 1, 99, 100, 101, 150, 299])
+def test_what_a_file_holds_is_found_wherever_its_blocks_are_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: int
+) -> None:
+    monkeypatch.setattr(lines_module, "_SCANNED", 100)
+    content = bytearray(b"x" * 300)
+    content[place : place + 2] = b"ab"
+    (tmp_path / "f").write_bytes(bytes(content))
+    assert lines_module.holds(tmp_path / "f", b"a", b"ab", b"aba") == (True, True, False)
+    (tmp_path / "empty").write_bytes(b"")
+    assert lines_module.holds(tmp_path / "empty", b"a") == (False,)

@@ -93,19 +93,12 @@ def open_raw(db: duckdb.DuckDBPyConnection, path: Path, file: Path, *, quoted: b
             header = replace(read_header(file, path), quoted=quoted)
             types = dict.fromkeys(header.columns, "VARCHAR")
             names = {name: name for name in types}
-            return RawFile(
-                path,
-                file,
-                kind,
-                types,
-                names,
-                header,
-                may_hold_nul=holds(file, b"\0"),
-                may_be_deep=holds(file, DEEP),
-            )
+            nul, deep = holds(file, b"\0", DEEP)
+            return RawFile(path, file, kind, types, names, header, may_hold_nul=nul, may_be_deep=deep)
         keys = sample_keys(file)
         types = dict.fromkeys(keys, "VARCHAR")
-        return RawFile(path, file, kind, types, keys, may_be_deep=holds(file, DEEP))
+        (deep,) = holds(file, DEEP)
+        return RawFile(path, file, kind, types, keys, may_be_deep=deep)
     except duckdb.Error as error:
         raise unreadable(path, error) from None
     except OSError as error:
