@@ -45,6 +45,11 @@ def test_a_text_keeps_its_tokens_and_where_its_words_begin(tokenizer: Tokenizer)
     assert held.word_starts(3, 100).tolist() == [not piece.startswith("##") for piece in pieces]
 
 
+def test_half_a_character_is_read_as_a_blank(tokenizer: Tokenizer) -> None:
+    held = tokens_of(["red \ud800 wine", "red wine"], tokenizer)
+    assert held.text(0, 9).tolist() == held.text(1, 9).tolist()
+
+
 lengths = st.lists(st.integers(2, 40), min_size=1, max_size=200)
 
 

@@ -24,7 +24,7 @@ from honeyguide.plm.noise import (
     swap_words,
 )
 from honeyguide.plm.synonyms import Synonyms
-from honeyguide.plm.tokens import Tokens
+from honeyguide.plm.tokens import Tokens, tokens_of
 
 _CHARS_PER_TOKEN = (
     32  # a text is cut here before anything happens to it: far behind what the token limit would keep
@@ -83,8 +83,6 @@ class NoisyTexts:
             raise InvalidInput(f"{len(self.texts)} texts cannot have {len(self.clean)} rows of tokens")
         if self.allowed is not None and self.allowed.shape != (len(self.texts),):
             raise InvalidInput(f"allowed must be ({len(self.texts)},), got {self.allowed.shape}")
-        self.tokenizer.no_padding()
-        self.tokenizer.no_truncation()
 
     def at(self, number: int) -> NoisyTokens:
         """The texts as the batch of that number reads them: the same whenever it is asked for."""
@@ -129,10 +127,8 @@ class NoisyTokens:
             noisy = text
         if noisy == text:
             return source.clean.text(row, limit), source.clean.word_starts(row, limit)
-        found = source.tokenizer.encode(noisy, add_special_tokens=False)
-        words = found.word_ids
-        begins = [i == 0 or word != words[i - 1] for i, word in enumerate(words)]
-        return np.array(found.ids[:limit], np.uint32), np.array(begins[:limit], np.bool_)
+        found = tokens_of([noisy], source.tokenizer)
+        return found.text(0, limit), found.word_starts(0, limit)
 
 
 class TextFeed(Protocol):
@@ -171,7 +167,7 @@ def noisy_reading(
     seed: int = 0,
     allowed: NDArray[np.bool_] | None = None,
 ) -> Callable[[Any], NoisyFeed]:
-    """What makes any feed noisy whose field `tokens` holds these texts: `finetune(..., noisy=noisy_reading(...))`."""
+    """What makes any feed noisy whose field `tokens` holds these texts: `Regime(noisy=noisy_reading(...))`."""
 
     def around(feed: Any) -> NoisyFeed:  # noqa: ANN401
         told = (noise or Noise(), synonyms or Synonyms(), seed, allowed)

@@ -9,6 +9,7 @@ folder/tokens.json    what they were made of
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -21,6 +22,7 @@ from tokenizers import Tokenizer
 from honeyguide.artifacts import write_atomically
 
 _BATCH = 1000
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # half a character: UTF-8 cannot say it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,7 +103,8 @@ def _write(texts: Iterator[str], tokenizer: Tokenizer, folder: Path) -> Iterator
 
 def _tokenised(texts: Iterator[str], tokenizer: Tokenizer) -> Iterator[tuple[list[int], list[bool]]]:
     while batch := list(islice(texts, _BATCH)):
-        for encoding in tokenizer.encode_batch(batch, add_special_tokens=False):
+        readable = [_LONE_SURROGATE.sub(" ", text) for text in batch]
+        for encoding in tokenizer.encode_batch(readable, add_special_tokens=False):
             words = encoding.word_ids
             yield encoding.ids, [i == 0 or word != words[i - 1] for i, word in enumerate(words)]
 
