@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ def test_the_version_is_that_of_the_artefact() -> None:
 
 
 @pytest.mark.parametrize("setting", [{"batch_size": 0}, {"threads": -1}])
-def test_settings_that_cannot_be_are_refused(setting: dict[str, int]) -> None:
+def test_settings_that_cannot_be_are_refused(setting: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput, match="at least"):
         OnnxEncoder.load(tiny_artifact(), **setting)
 

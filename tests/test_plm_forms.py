@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,17 @@ import pytest
 
 from honeyguide import artifacts
 from honeyguide.checks.encoder import CHECKS_ENCODER, EncoderCheck
+from honeyguide.data.catalog import Catalog
 from honeyguide.errors import InvalidInput, NoArtifact, QualityLost
+from honeyguide.fit import encode_stage
 from honeyguide.plm import export as exporting
 from honeyguide.plm.encoder import OnnxEncoder
 from honeyguide.plm.export import EncoderFiles, prompts_of
 from honeyguide.plm.files import GRAPH, TOKENIZER
 from honeyguide.plm.forms import Form, store_encoder
+from honeyguide.shop.workspace import Workspace
+from honeyguide.types import quietly
+from tests.shop_fixture import small_settings
 from tests.tiny_bert import MAX_TOKENS, WORDS, save_tiny_bert, tiny_artifact
 
 RNG = np.random.default_rng(0)
@@ -92,6 +98,20 @@ def test_a_shop_with_next_to_nothing_is_served_too(
     stored = artifacts.load(tmp_path, "encoder")
     assert OnnxEncoder.load(stored, threads=1).encode(["red wine"]).shape == (1, 8)
     assert "parity" not in stored.meta
+
+
+def test_fit_serves_the_form_that_the_settings_name(checkpoint: Path, tmp_path: Path) -> None:
+    settings = small_settings(tmp_path)
+    workspace = Workspace.create(tmp_path / "shop", settings)
+    texts = tuple(dict.fromkeys(SHOP))
+    none = ("",) * len(texts)
+    ids = tuple(f"sku-{i:04d}" for i in range(len(texts)))
+    catalog = Catalog(ids, texts, none, none, none, (None,) * len(texts))
+    for form, dim in (("int8", 16), ("fp32", 0)):
+        plm = replace(settings.plm, form=form, dim=dim, tolerance=0.5)
+        vectors = encode_stage(workspace, replace(settings, plm=plm), str(checkpoint), catalog, quietly)
+        assert vectors.shape == (len(texts), dim or 32)
+        assert artifacts.load(workspace.models, "encoder").meta.get("form", "fp32") == form
 
 
 def test_forms_that_are_not_there_are_told() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -125,8 +126,10 @@ def save_checkpoint_folder(backbone: Backbone, folder: Path) -> None:
 
     from transformers.utils import logging
 
+    bars: Any = logging  # it ships no types
+
     with quiet():
-        logging.disable_progress_bar()
+        bars.disable_progress_bar()
         backbone.model.save_pretrained(folder, safe_serialization=True)
         backbone.tokenizer.save_pretrained(folder)
     modes = {"mean": "pooling_mode_mean_tokens", "cls": "pooling_mode_cls_token"}
@@ -137,6 +140,17 @@ def save_checkpoint_folder(backbone: Backbone, folder: Path) -> None:
     )
     if prompts := prompts_of(backbone.folder):
         (folder / PROMPTS).write_text(json.dumps({"prompts": prompts}))
+
+
+def checkpoint_files(backbone: Backbone) -> dict[str, bytes]:
+    """The files of a checkpoint as an artefact holds them, which has no folders in it."""
+    with tempfile.TemporaryDirectory() as name:
+        backbone.save(Path(name))
+        return {
+            ("pooling.json" if path.parent.name == "1_Pooling" else path.name): path.read_bytes()
+            for path in Path(name).rglob("*")
+            if path.is_file()
+        }
 
 
 def pooled(hidden: torch.Tensor, mask: torch.Tensor, pooling: str) -> torch.Tensor:
