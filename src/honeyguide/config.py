@@ -151,10 +151,20 @@ class Plm:
     """Texts are cut after this many tokens."""
     batch_size: int = 64
     """Texts are encoded this many at a time; it changes the speed and the memory, not the vectors."""
+    form: str = "fp32"
+    """How it is stored to serve: fp32 as it is, or int8, a quarter of the size and about twice as fast."""
+    dim: int = 0
+    """Components of a vector: those that tell the catalogue's items apart best; 0 keeps all."""
+    tolerance: float = 0.02
+    """In another form or of fewer dims it may lose this share of what it finds; beyond it is not stored."""
 
     def __post_init__(self) -> None:
         _at_least(self, "max_tokens", 8)
         _at_least(self, "batch_size", 1)
+        _at_least(self, "dim", 0)
+        _within(self, "tolerance", 0, 0.99)
+        if self.form not in ("fp32", "int8"):
+            raise InvalidSettings(f"form must be fp32 or int8, got {self.form!r}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,12 +155,14 @@ def encode_stage(
     workspace: Workspace, settings: Settings, checkpoint: str, catalog: Catalog, stage: Stage
 ) -> Vectors:
     """(n, d): the language model's vectors of the catalogue; only texts never seen before are encoded."""
-    from honeyguide.plm.export import export_encoder
+    from honeyguide.plm.forms import Form, store_encoder
     from honeyguide.plm.vectors import catalogue_vectors
 
+    plm = settings.plm
     with stage("Prepare the language model"):
-        export_encoder(workspace.models, checkpoint, max_tokens=settings.plm.max_tokens)
-    encoder = OnnxEncoder.load(artifacts.load(workspace.models, ENCODER), batch_size=settings.plm.batch_size)
+        form = Form(plm.form, plm.dim, plm.tolerance)
+        store_encoder(workspace.models, checkpoint, form, max_tokens=plm.max_tokens, texts=catalog.texts)
+    encoder = OnnxEncoder.load(artifacts.load(workspace.models, ENCODER), batch_size=plm.batch_size)
     with stage("Read the catalogue with the language model") as progress:
         return catalogue_vectors(encoder, catalog.texts, cache=workspace.cache / "vectors", progress=progress)
 
