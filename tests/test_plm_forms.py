@@ -21,7 +21,6 @@ from honeyguide.plm.files import GRAPH, TOKENIZER
 from honeyguide.plm.forms import Form, store_encoder
 from honeyguide.shop.workspace import Workspace
 from honeyguide.types import quietly
-from honeyguide.types import quietly
 from tests.shop_fixture import small_settings
 from tests.tiny_bert import MAX_TOKENS, WORDS, save_tiny_bert, tiny_artifact
 
