@@ -34,7 +34,7 @@ from honeyguide.plm.adapters.bottleneck import Bottleneck
 from honeyguide.plm.adapters.lowrank import AdaLora, Lora
 from honeyguide.plm.adapters.way import Full, HeadOnly, Way
 from honeyguide.plm.backbone import Backbone, open_backbone
-from honeyguide.plm.finetune import FineTuned, Split, finetune
+from honeyguide.plm.finetune import FineTuned, Regime, Split, finetune
 from honeyguide.plm.heads.head import Feeding
 from honeyguide.plm.train.devices import Place, find_place
 from honeyguide.plm.train.loop import Batch, Schedule
@@ -161,7 +161,7 @@ def cost(task: Task, options: argparse.Namespace, way: str, seed: int, place: Pl
         schedule = Schedule(STEPS, learning_rate=1e-5, checkpoint_every=10**6, seed=seed)
         tuned = finetune(
             backbone, head, Split(task.learn), WAYS[way], schedule, place=place, folder=Path(folder),
-            feeding=feeding, noisy=lambda feed: Same(batch), progress=note,
+            feeding=feeding, regime=Regime(noisy=lambda feed: Same(batch)), progress=note,
         )  # fmt: skip
     seconds = min(b - a for a, b in pairwise(times[:STEPS]))
     tokens = sum(int(mask.sum()) for mask in masks)

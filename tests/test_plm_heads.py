@@ -1,4 +1,4 @@
-"""Each head's loss is what a loop computes, its score what it claims, and it is made again from what it tells."""
+"""Each head's loss is what a loop computes, and a head is made again from what it tells of itself."""
 
 from __future__ import annotations
 
@@ -9,21 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from honeyguide.errors import DamagedArtifact, InvalidInput
 from honeyguide.plm.backbone import Backbone, open_backbone
 from honeyguide.plm.heads.head import Feeding, Head, Reader, each_text
 from honeyguide.plm.heads.known import head_from
 from honeyguide.plm.heads.labels import Classification, Labelled, MultiLabel, Regression
 from honeyguide.plm.heads.pairs import Judged, Pairs, Ranking, Retrieval
-from honeyguide.plm.heads.scores import average_precision, macro_f1, ndcg, ordered, r_squared
-from honeyguide.plm.heads.tags import Tagged, TokenClassification
+from honeyguide.plm.heads.tags import TokenClassification
 from honeyguide.plm.objectives.contrastive import Contrastive
 from honeyguide.plm.tokens import tokens_of
 from honeyguide.plm.train.loop import Feed
-from honeyguide.plm.words import first_tokens, words_of
 from tests.tiny_bert import save_tiny_bert
 
 CPU = torch.device("cpu")
@@ -194,74 +189,6 @@ def test_an_untaught_ranking_is_the_cosine(reader: Reader, feeding: Feeding) -> 
     torch.testing.assert_close(head.scores(a, b), 10 * (a * b).sum(1))
 
 
-def test_tags_are_learned_at_the_first_token_of_each_word(reader: Reader, feeding: Feeding) -> None:
-    texts = ("red qxz wine", "milk", "frozen pizza and hand soap and milk and dog food", "")
-    tags = ((1, 2, 0), (1,), (0, 1, 0, 0, 1, 0, 1, 0, 1, 1), ())
-    head = stirred(TokenClassification(["o", "item", "odd"], DIM))
-    feed = head.feed(Tagged(texts, tags), feeding)
-    words: list[tuple[str, int]] = []
-    total, count = 0.0, 0
-    for number in range(feed.order.per_epoch):
-        batch = taken(feed, number)
-        flat = batch["ids"].flatten()
-        with torch.no_grad():
-            states = reader.states(batch["ids"], batch["mask"]).flatten(0, 1).numpy().astype(np.float64)
-        for place, tag in zip(batch["places"].tolist(), batch["targets"].tolist(), strict=True):
-            words.append((str(feeding.tokenizer.id_to_token(int(flat[place]))), tag))
-            said = states[place] @ head.out.weight.detach().numpy().T + head.out.bias.detach().numpy()
-            total -= float(said[tag] - np.log(np.exp(said).sum()))
-            count += 1
-        with torch.no_grad():
-            assert float(head.loss(reader, batch)) * len(batch["places"]) == pytest.approx(total, rel=1e-4)
-        total = 0.0
-    assert ("q", 2) in words  # the word that is no word of the vocabulary, by its first letter
-    assert count == 14  # ten tokens fit, and all of these words are within them
-    assert sorted(tag for _, tag in words) == sorted(tag for row in tags for tag in row)
-
-
-def test_a_word_is_told_what_its_first_token_says(reader: Reader, feeding: Feeding) -> None:
-    head = stirred(TokenClassification(["o", "item", "odd"], DIM))
-    (told,) = head.predict(reader, ["red qxz wine"], feeding, CPU)
-    text = tokens_of(["red qxz wine"], feeding.tokenizer).text(0, 10)
-    assert len(text) == 5  # red q ##x ##z wine
-    ids, mask = (torch.from_numpy(array) for array in feeding.padded([text]))
-    with torch.no_grad():
-        every = head.logits(reader, ids, mask).softmax(2)[0].numpy()
-    np.testing.assert_allclose(told, every[[1, 2, 5]], atol=1e-6)
-
-
-def test_words_that_are_cut_off_are_not_learned_and_get_zeros(reader: Reader, backbone: Backbone) -> None:
-    short = Feeding.of(backbone, max_tokens=5)
-    head = stirred(TokenClassification(["o", "item"], DIM))
-    feed = head.feed(Tagged(("milk milk milk milk milk",), ((1, 1, 1, 1, 1),)), short)
-    assert len(feed.batch(0)["places"]) == 3
-    (told,) = head.predict(reader, ["milk milk milk milk milk"], short, CPU)
-    np.testing.assert_allclose(told[:3].sum(1), 1, rtol=1e-6)
-    assert not told[3:].any()
-
-
-@given(st.text(alphabet="ab \t\u00a0é.ßx", max_size=30), st.randoms(use_true_random=False))
-@settings(max_examples=200, deadline=None)
-def test_every_word_begins_where_its_first_token_does(text: str, rng: Any) -> None:
-    """Tokens cut anywhere, with or without the white space before them."""
-    offsets, place = [], 0
-    while place < len(text):
-        end = min(len(text), place + rng.randint(1, 3))
-        piece = text[place:end]
-        if len(words_of(piece)) > 1 or (piece.strip() and piece != piece.rstrip()):
-            end = place + 1  # a token has no white space within or behind it
-        offsets.append((place, end))
-        place = end
-    first = first_tokens(text, offsets)
-    assert len(first) == len(words_of(text))
-    for word, token in zip(words_of(text), first.tolist(), strict=True):
-        start, end = offsets[token]
-        assert word.startswith(text[start:end].strip())
-        assert text[start:end].strip()
-    assert first.tolist() == sorted(set(first.tolist()))
-    assert first_tokens(text, []).tolist() == [-1] * len(first)
-
-
 def heads() -> list[Head[Any]]:
     return [
         Classification(["a", "b"], DIM, dropout=0.3, label_smoothing=0.1),
@@ -313,78 +240,3 @@ def test_no_batch_is_wider_than_asked_for(backbone: Backbone) -> None:
     assert [int(values[0]) for values in told] == [min(n, 14) + 2 for n in range(1, 30)]
     assert max(rows * width for rows, width in shapes) <= 40
     assert len(shapes) < 16
-
-
-def test_scores_by_hand() -> None:
-    guessed = np.array([[1, 0], [1, 0], [0, 1]], dtype=bool)
-    true = np.array([[1, 0], [0, 1], [0, 1]], dtype=bool)
-    assert macro_f1(guessed, true) == pytest.approx((2 / 3 + 2 / 3) / 2)
-    assert macro_f1(np.zeros((2, 1), bool), np.zeros((2, 1), bool)) == 0.0
-    assert r_squared(np.array([[1.0], [2.0]]), np.array([[1.0], [2.0]])) == 1.0
-    assert r_squared(np.array([[1.5], [1.5]]), np.array([[1.0], [2.0]])) == 0.0
-    scores = np.array([[0.9], [0.8], [0.7]])
-    assert average_precision(scores, np.array([[True], [False], [True]])) == pytest.approx((1 + 2 / 3) / 2)
-    assert ordered(np.array([3.0, 2.0, 2.0]), np.array([3.0, 2.0, 1.0])) == pytest.approx((1 + 1 + 0.5) / 3)
-    gains = np.array([2.0, 1.0, 0.0])
-    assert ndcg(np.array([3.0, 2.0, 1.0]), gains, 10) == 1.0
-    backwards = 0 + 1 / math.log2(3) + 2 / math.log2(4)
-    assert ndcg(np.array([1.0, 2.0, 3.0]), gains, 10) == pytest.approx(backwards / (2 + 1 / math.log2(3)))
-    assert ndcg(np.array([1.0, 2.0, 3.0]), gains, 1) == 0.0
-    assert ndcg(np.array([1.0, 2.0]), np.array([1.0, 1.0]), 10) == 1.0
-
-
-def test_recall_counts_what_is_found_among_what_is_offered() -> None:
-    rng = np.random.default_rng(3)
-    near = [row for row in rng.normal(size=(40, 6)).astype(np.float32)]
-    first, second = rng.integers(0, 40, 60), rng.integers(5, 40, 60)
-    recalls = []
-    for row in set(first.tolist()):
-        wanted = {int(b) for a, b in zip(first, second, strict=True) if a == row}
-        offered = sorted(set(second.tolist()) - {row}, key=lambda other: -float(near[other] @ near[row]))
-        recalls.append(len(wanted & set(offered[:10])) / min(10, len(wanted)))
-    examples = Pairs(tuple(map(str, range(40))), first, second)
-    assert 0.1 < np.mean(recalls) < 0.9
-    assert Retrieval().score(near, examples)["recall@10"] == pytest.approx(float(np.mean(recalls)))
-
-
-def test_wishes_and_examples_that_make_no_sense_are_told(feeding: Feeding) -> None:
-    cases: list[tuple[Any, str]] = [
-        (lambda: Classification(["a"], DIM), "two classes"),
-        (lambda: Classification(["a", "a"], DIM), "distinct"),
-        (lambda: Classification(["a", "b"], DIM, label_smoothing=1.0), "label_smoothing"),
-        (lambda: Classification(["a", "b"], DIM, dropout=1.0), "dropout"),
-        (lambda: MultiLabel(["a"], DIM, positive_weights=[0.0]), "positive_weights"),
-        (lambda: Regression(["a"], DIM, spread=[0.0]), "spread above 0"),
-        (lambda: Regression.of(["a"], DIM, np.ones((3, 1))), "never changes"),
-        (lambda: TokenClassification(["a"], DIM), "two tags"),
-        (lambda: Ranking(DIM, form="best"), "listwise or pairwise"),  # type: ignore[arg-type]
-        (lambda: Ranking(DIM, scale=0.0), "scale"),
-        (lambda: Retrieval(temperature=0.0), "temperature"),
-        (lambda: Labelled(("a",), np.array([1, 2])), "every text needs a target"),
-        (lambda: Labelled(("a",), np.array([[np.nan]])), "finite"),
-        (lambda: Tagged(("a b",), ((1,),)), "2 words and 1 tags"),
-        (lambda: Pairs(("a",), np.array([0]), np.array([1])), r"rows must lie in 0\.\.0"),
-        (lambda: Pairs(("a",), np.array([], int), np.array([], int)), "at least one"),
-        (lambda: Judged(("a", "b"), np.array([0]), np.array([1]), np.array([np.inf])), "finite relevance"),
-        (lambda: Classification(["a", "b"], DIM).feed(Labelled(("x",), np.array([2])), feeding), "0 to 1"),
-        (
-            lambda: Classification(["a", "b"], DIM).feed(Labelled(("x",), np.array([0.5])), feeding),
-            "integers",
-        ),
-        (lambda: Classification(["a", "b"], DIM).feed(Labelled((), np.array([], int)), feeding), "empty"),
-        (lambda: MultiLabel(["a"], DIM).feed(Labelled(("x",), np.array([[2]])), feeding), "0 and 1"),
-        (lambda: Regression(["a"], DIM).feed(Labelled(("x",), np.array([2.0])), feeding), r"\(n, 1\)"),
-        (lambda: TokenClassification(["a", "b"], DIM).feed(Tagged(("x",), ((2,),)), feeding), "0 to 1"),
-        (lambda: TokenClassification(["a", "b"], DIM).feed(Tagged(("",), ((),)), feeding), "no word"),
-        (
-            lambda: Ranking(DIM).feed(Judged(("a", "b"), np.array([0]), np.array([1]), np.ones(1)), feeding),
-            "nothing to rank",
-        ),
-    ]
-    for make, words in cases:
-        with pytest.raises(InvalidInput, match=words):
-            make()
-    with pytest.raises(DamagedArtifact, match="no head"):
-        head_from({"kind": "magic", "labels": []}, {}, DIM)
-    with pytest.raises(InvalidInput, match="another model"):
-        head_from(Retrieval().about(), {"odd": np.zeros(1, np.float32)}, DIM)

@@ -56,6 +56,19 @@ def unchanged(feed: Feed) -> Feed:
     return feed
 
 
+@dataclass(frozen=True, slots=True)
+class Regime:
+    """How learning differs from plain learning: what is `around` the objective (R-Drop), how its batches are changed
+    (`noisy`), and how gradients come about (adversarially, say).
+
+    A checkpoint does not know of it: with another regime take another folder.
+    """
+
+    around: Callable[[Tuning], torch.nn.Module] = as_it_is
+    noisy: Callable[[Feed], Feed] = unchanged
+    backward: Backward = plain
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class FineTuned(Generic[E]):
     """A task that was taught, how it went, and what was trained.
@@ -88,35 +101,33 @@ def finetune(
     feeding: Feeding | None = None,
     adapters: Adapters | None = None,
     name: str = "task",
+    regime: Regime | None = None,
     tracker: Tracker | None = None,
-    backward: Backward = plain,
-    around: Callable[[Tuning], torch.nn.Module] = as_it_is,
-    noisy: Callable[[Feed], Feed] = unchanged,
     progress: Progress = silent,
 ) -> FineTuned[E]:
     """Train `head` and, as `way` says, `backbone.model` in place; checkpoints lie in `folder`, as `train` keeps them.
 
     With validation examples the weights that score best are kept. `adapters` are those that are on this backbone
-    already, to which one called `name` is added. `around` wraps the objective (R-Drop), `noisy` its batches.
+    already, to which one called `name` is added.
     """
     bank = adapters or Adapters(backbone.model.base_model)
     if bank.model is not backbone.model.base_model:
         raise InvalidInput(
             "adapters must be those of this backbone: make them with Adapters(backbone.model.base_model)"
         )
-    how = feeding or Feeding.of(backbone, seed=schedule.seed)
-    key = _key(bank, head, examples, way, schedule, how)
+    cut = feeding or Feeding.of(backbone, seed=schedule.seed)
+    how = regime or Regime()
+    key = _key(bank, head, examples, way, schedule, cut)
     placed = bank.add(name, way, steps=schedule.steps, seed=schedule.seed)
     backbone.model.to(place.device)
-    tuned = Tuned(backbone, bank, name, head, how)
+    tuned = Tuned(backbone, bank, name, head, cut)
     tuning = Tuning(tuned.reader, placed, head)
     trained, total = _counted(tuning)
-    module = around(tuning)
-    feed = noisy(head.feed(examples.train, how))
+    term = Term(head.kind, how.around(tuning), how.noisy(head.feed(examples.train, cut)))
     outcome = train(
-        [Term(head.kind, module, feed)], schedule, place=place, folder=folder, key=key,
+        [term], schedule, place=place, folder=folder, key=key,
         evaluate=None if examples.validation is None else _look(tuned, examples.validation), tracker=tracker,
-        backward=backward, after_step=placed.after_step, progress=progress,
+        backward=how.backward, after_step=placed.after_step, progress=progress,
     )  # fmt: skip
     placed.train_own(False)
     return FineTuned(tuned, outcome, _best(outcome), trained, total)
