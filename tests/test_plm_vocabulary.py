@@ -210,6 +210,27 @@ def test_a_reading_that_would_change_is_refused(tmp_path: Path, monkeypatch: pyt
     assert not (tmp_path / "small").exists()
 
 
+def test_what_is_unknown_counts_as_little_as_before(tmp_path: Path) -> None:
+    """The unknown counts less than the least likely piece: were that dropped, abc would be read as ab + ?."""
+    pieces = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("<mask>", 0.0)]
+    pieces += [("▁ab", -1.0), ("▁a", -12.0), ("bc", -12.0), ("zz", -20.0), ("yy", -13.0)]
+    tokenizer = Tokenizer(models.Unigram(pieces, unk_id=3, byte_fallback=False))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.add_special_tokens([name for name, _ in pieces[:5]])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    assert tokenizer.encode("abc").tokens[1:-1] == ["▁a", "bc"]
+    whole = checkpoint_with(tokenizer, tmp_path / "whole")
+    trim_vocabulary(whole, ["abc", "ab"], tmp_path / "small")
+    small = Tokenizer.from_file(str(tmp_path / "small" / "tokenizer.json"))
+    assert small.encode("abc").tokens[1:-1] == ["▁a", "bc"]
+    assert "yy" not in small.get_vocab()
+    told = json.loads((tmp_path / "small" / "tokenizer.json").read_text())
+    told["model"]["vocab"] = [pair for pair in told["model"]["vocab"] if pair[0] != "zz"]
+    assert Tokenizer.from_str(json.dumps(told)).encode("abc").tokens[1:-1] == ["▁ab", "c"]
+
+
 def test_how_texts_begin_is_kept_too(tmp_path: Path) -> None:
     folder = save_tiny_bert(tmp_path / "whole")
     (folder / "config_sentence_transformers.json").write_text('{"prompts": {"query": "frozen pizza"}}')
