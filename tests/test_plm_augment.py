@@ -10,11 +10,16 @@ import torch
 from numpy.typing import NDArray
 
 from honeyguide.errors import InvalidInput
+from honeyguide.plm.adapters.lowrank import Lora
+from honeyguide.plm.adversarial import fgm
 from honeyguide.plm.augment import Noise, NoisyFeed, NoisyTexts, noisy_reading
 from honeyguide.plm.backbone import Backbone, open_backbone
+from honeyguide.plm.finetune import Regime, Split, finetune
+from honeyguide.plm.heads.labels import Classification, Labelled
 from honeyguide.plm.objectives.contrastive import Contrastive, PairFeed
 from honeyguide.plm.objectives.following import FollowingFeed
 from honeyguide.plm.objectives.masked import MaskedFeed
+from honeyguide.plm.rdrop import RDrop
 from honeyguide.plm.synonyms import Synonyms
 from honeyguide.plm.tokens import tokens_of
 from honeyguide.plm.train.devices import Place
@@ -117,6 +122,30 @@ def test_a_killed_job_with_noise_ends_where_an_unbroken_one_ends(tmp_path: Path,
     resumed = learn(tmp_path / "broken")
     backbone.model.load_state_dict(start)
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_a_task_is_taught_with_noise_an_adversary_r_drop_and_frozen_words(
+    tmp_path: Path, backbone: Backbone
+) -> None:
+    """Everything at once through `finetune`; one text holds half a character."""
+    texts = (*TEXTS, "half \ud800 wine")
+    milk = np.array([int("milk" in text.split()) for text in texts])
+    words = backbone.model.base_model.embeddings.word_embeddings.weight
+    before = words.detach().clone()
+    head = Classification(["other", "milk"], 32)
+    regime = Regime(
+        around=lambda module: RDrop(module, head.out),
+        noisy=noisy_reading(texts, backbone.fast_tokenizer, Noise(typos=0.1)),
+        backward=fgm(0.1),
+    )
+    found = finetune(
+        backbone, head, Split(Labelled(texts, milk)), Lora(4), Schedule(12, learning_rate=1e-2), place=HERE,
+        folder=tmp_path, regime=regime,
+    )  # fmt: skip
+    losses = [figures["loss"] for _, figures in found.outcome.history]
+    assert losses[-1] < losses[0]
+    assert all("adversarial" in figures for _, figures in found.outcome.history)
+    assert torch.equal(words, before)
 
 
 def test_stores_that_do_not_fit_are_told(backbone: Backbone) -> None:
