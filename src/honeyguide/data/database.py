@@ -29,7 +29,7 @@ def database(scratch: Path | None = None) -> Iterator[duckdb.DuckDBPyConnection]
             db.execute(f"SET temp_directory = {literal(spill)}")
             db.execute("SET TimeZone = 'UTC'")
             db.execute("SET enable_progress_bar = false")
-            db.execute(f"SET memory_limit = '{max(1024, 160 * (os.cpu_count() or 1))}MB'")
+            db.execute(f"SET memory_limit = '{max(800, 160 * (os.cpu_count() or 1))}MB'")
             yield db
         except RuntimeError as error:
             if str(error) == "Query interrupted":  # how DuckDB says that Ctrl-C was pressed during a query
