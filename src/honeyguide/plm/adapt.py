@@ -5,7 +5,6 @@ The artefact's folder is a Hugging Face checkpoint: everything that takes a chec
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 
 from honeyguide import artifacts
 from honeyguide.errors import InvalidInput
-from honeyguide.plm.backbone import Backbone, open_backbone
+from honeyguide.plm.backbone import Backbone, checkpoint_files, open_backbone
 from honeyguide.plm.card import Card, render_card
 from honeyguide.plm.corpus import ItemPairs, distinct, is_held_out
 from honeyguide.plm.export import prompts_of
@@ -124,14 +123,7 @@ def _material(
 def _store(
     models: Path, backbone: Backbone, plan: Plan, material: Material, found: Pretraining, key: str
 ) -> str:
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        backbone.save(folder)
-        files = {
-            ("pooling.json" if path.parent.name == "1_Pooling" else path.name): path.read_bytes()
-            for path in folder.rglob("*")
-            if path.is_file()
-        }
+    files = checkpoint_files(backbone)
     card = Card(
         title="A shop's own language model",
         base=plan.checkpoint,

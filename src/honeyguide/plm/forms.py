@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import onnxruntime
 from tokenizers import Tokenizer
 
 from honeyguide import artifacts
 from honeyguide.errors import InvalidInput
-from honeyguide.plm.encoder import OnnxEncoder, Prompt
+from honeyguide.plm.encoder import OnnxEncoder, Prompt, open_graph
 from honeyguide.plm.files import ENCODER, GRAPH, TOKENIZER
 from honeyguide.plm.parity import check_parity, neighbour_task
 from honeyguide.types import Encoder
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 FORMS = ("fp32", "int8")
 _SAMPLE = 4000  # half of it says what to keep, and the other half whether that was enough
 _REMEDY = 'Set [plm] form = "fp32" and dim = 0 in honeyguide.toml, or a higher [plm] tolerance'
-_ERRORS_ONLY = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,17 +84,15 @@ def encoder_of(
     files: EncoderFiles, *, threads: int = 0, batch_size: int = 64, prompt: Prompt = "passage"
 ) -> OnnxEncoder:
     """The encoder that files which are not stored yet would give."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = _ERRORS_ONLY
     return OnnxEncoder(
-        onnxruntime.InferenceSession(files.graph, options, providers=["CPUExecutionProvider"]),
+        open_graph(files.graph),
         Tokenizer.from_str(files.tokenizer.decode()),
         dim=files.dim,
         max_tokens=files.max_tokens,
         version=files.key[:12],
         batch_size=batch_size,
         prefix=files.prompts.get(prompt, ""),
+        threads=threads,
     )
 
 
