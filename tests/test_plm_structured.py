@@ -220,6 +220,7 @@ def test_cut_models_are_saved_opened_exported_and_learn_on(backbone: Backbone, t
 @pytest.mark.slow
 def test_what_serves_is_the_small_one(backbone: Backbone, tmp_path: Path) -> None:
     batches = [feed(backbone).batch(number) for number in range(2)]
+    whole = sum(p.numel() for name, p in backbone.model.named_parameters() if "pooler" not in name)
     prune(backbone.model, Cut(0.5, 0.5), Contrastive(backbone.model, backbone.pooling), batches)
     backbone.save(tmp_path / "cut")
     export_encoder(tmp_path / "small", str(tmp_path / "cut"), max_tokens=MAX_TOKENS)
@@ -227,7 +228,8 @@ def test_what_serves_is_the_small_one(backbone: Backbone, tmp_path: Path) -> Non
     stored = onnx.load(small.folder / "model.onnx").graph.initializer
     numbers = sum(int(np.prod(array.dims)) for array in stored if array.data_type == onnx.TensorProto.FLOAT)
     parameters = {name: p.numel() for name, p in backbone.model.named_parameters() if "pooler" not in name}
-    assert 0 <= numbers - sum(parameters.values()) < 20
+    # the exporter folds a few constants: it may store some fewer, and hardly more
+    assert 0.95 * sum(parameters.values()) < numbers < sum(parameters.values()) + 20 < whole
     got = OnnxEncoder.load(small, threads=1).encode(SHELF)
     np.testing.assert_allclose(got, vectors(backbone, SHELF).numpy(), atol=1e-5)
 
