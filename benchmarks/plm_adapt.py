@@ -59,7 +59,10 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--rate", type=float, default=1e-4)
     parser.add_argument("--masked", type=float, default=0.3, help="weight of hidden words beside pairs")
-    parser.add_argument("--temperature", type=float, default=0.05)
+    parser.add_argument("--contrastive", type=float, default=0.0, help="weight of pairs within a batch")
+    parser.add_argument("--neighbours", type=float, default=1.0, help="weight of pairs among all items")
+    parser.add_argument("--items", type=int, default=64, help="items in a batch")
+    parser.add_argument("--temperature", type=float, default=0.1)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument(
         "--quick", action="store_true", help="forty steps: shows that it runs, proves nothing"
@@ -155,10 +158,14 @@ def together(shop: Shop, asked: Rows, options: argparse.Namespace, place: Place)
         )
         schedule = Schedule(options.steps, learning_rate=options.rate, seed=seed, checkpoint_every=10**6)
         how = Reading(
-            max_tokens=MAX_TOKENS, batch_tokens=1024, pairs=READING.pairs, temperature=options.temperature
+            max_tokens=MAX_TOKENS,
+            batch_tokens=1024,
+            pairs=READING.pairs,
+            items=options.items,
+            neighbours_temperature=options.temperature,
         )
         with tempfile.TemporaryDirectory() as folder:
-            weights = Weights(masked=options.masked, contrastive=1.0)
+            weights = Weights(options.masked, contrastive=options.contrastive, neighbours=options.neighbours)
             pretrain(backbone, material, weights, schedule, place=place, folder=Path(folder), reading=how)
         ours.append(recall(vectors(backbone, shop, place), shop.pairs, asked))
         theirs.append(before)

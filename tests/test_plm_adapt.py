@@ -13,7 +13,7 @@ import pytest
 
 from honeyguide import artifacts
 from honeyguide.artifacts import write_atomically
-from honeyguide.config import FILE_NAME, Adapt
+from honeyguide.config import FILE_NAME, Adapt, Training
 from honeyguide.fit import fit
 from honeyguide.plm.card import Card, render_card
 from honeyguide.plm.export import find_checkpoint
@@ -51,14 +51,13 @@ def adapting(base: Path, target: Path) -> Workspace:
     workspace = Workspace.at(copy_of(fitted_shop(base), target))
     adapt = Adapt(
         steps=STEPS,
-        precision="float32",
         following=0.2,
         batch_tokens=512,
         batch_pairs=8,
         look_every=4,
         learning_rate=1e-3,
     )
-    text = settings_toml(replace(workspace.settings, adapt=adapt))
+    text = settings_toml(replace(workspace.settings, adapt=adapt, training=Training(precision="float32")))
     write_atomically(workspace.root / FILE_NAME, text.encode())
     return workspace
 

@@ -17,13 +17,13 @@ from honeyguide.plm.distill import losses
 from honeyguide.plm.distill.imitate import ImitatedTexts, ImitatedWords, Imitation, TextFeed
 from honeyguide.plm.distill.student import depth, spread, student_of
 from honeyguide.plm.distill.transformer import (
-    STUDENT,
     Distillation,
     StudentPlan,
     distil,
     distil_student,
     text_vectors,
 )
+from honeyguide.plm.files import STUDENT
 from honeyguide.plm.heads.head import Feeding
 from honeyguide.plm.objectives.masked import MaskedFeed
 from honeyguide.plm.tokens import Tokens, tokens_of

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,17 +10,15 @@ import pytest
 
 from honeyguide import artifacts
 from honeyguide.checks.encoder import CHECKS_ENCODER, EncoderCheck
-from honeyguide.data.catalog import Catalog
 from honeyguide.errors import InvalidInput, NoArtifact, QualityLost
-from honeyguide.fit import encode_stage
 from honeyguide.plm import export as exporting
+from honeyguide.plm.corpus import ItemPairs
 from honeyguide.plm.encoder import OnnxEncoder
 from honeyguide.plm.export import EncoderFiles, prompts_of
-from honeyguide.plm.files import GRAPH, TOKENIZER
+from honeyguide.plm.files import CARD, GRAPH, TOKENIZER
 from honeyguide.plm.forms import Form, store_encoder
-from honeyguide.shop.workspace import Workspace
-from honeyguide.types import quietly
-from tests.shop_fixture import small_settings
+from honeyguide.plm.serving import open_encoder
+from honeyguide.plm.static import StaticEncoder
 from tests.tiny_bert import MAX_TOKENS, WORDS, save_tiny_bert, tiny_artifact
 
 RNG = np.random.default_rng(0)
@@ -100,18 +97,49 @@ def test_a_shop_with_next_to_nothing_is_served_too(
     assert "parity" not in stored.meta
 
 
-def test_fit_serves_the_form_that_the_settings_name(checkpoint: Path, tmp_path: Path) -> None:
-    settings = small_settings(tmp_path)
-    workspace = Workspace.create(tmp_path / "shop", settings)
-    texts = tuple(dict.fromkeys(SHOP))
-    none = ("",) * len(texts)
-    ids = tuple(f"sku-{i:04d}" for i in range(len(texts)))
-    catalog = Catalog(ids, texts, none, none, none, (None,) * len(texts))
-    for form, dim in (("int8", 16), ("fp32", 0)):
-        plm = replace(settings.plm, form=form, dim=dim, tolerance=0.5)
-        vectors = encode_stage(workspace, replace(settings, plm=plm), str(checkpoint), catalog, quietly)
-        assert vectors.shape == (len(texts), dim or 32)
-        assert artifacts.load(workspace.models, "encoder").meta.get("form", "fp32") == form
+def test_a_table_of_words_is_a_form_too(checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="cache"):
+        store(tmp_path, checkpoint, Form("static"))
+    form = Form("static", 16, tolerance=0.9)
+    texts = [*SHOP, ""]
+    version = store_encoder(
+        tmp_path, str(checkpoint), form, max_tokens=MAX_TOKENS, texts=texts, cache=tmp_path / "cache"
+    )
+    stored = artifacts.load(tmp_path, "encoder")
+    encoder = open_encoder(stored)
+    assert isinstance(encoder, StaticEncoder)
+    assert (stored.version, stored.meta["form"], stored.meta["dim"]) == (version, "static", 16)
+    assert "recall@10" in stored.meta["parity"]
+    assert encoder.encode(SHOP[:3]).shape == (3, 16)
+
+
+def test_the_gate_asks_for_what_users_took_together_where_they_say_enough(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    rows = np.arange(len(SHOP))
+    few = ItemPairs(rows[:-2], rows[2:])
+    many = ItemPairs(np.concatenate([rows] * 8), np.concatenate([np.roll(rows, 2 * k) for k in range(1, 9)]))
+    said = []
+    for name, pairs in (("none", None), ("few", few), ("many", many)):
+        store_encoder(
+            tmp_path / name, str(checkpoint), Form("int8", tolerance=0.9), max_tokens=MAX_TOKENS,
+            texts=SHOP, pairs=pairs,
+        )  # fmt: skip
+        said.append(artifacts.load(tmp_path / name, "encoder").meta["parity"])
+    assert said[0] == said[1] != said[2]
+    assert "against 1.0000" in said[0]  # its own nearest are found by the reference itself
+    assert "against 1.0000" not in said[2]
+
+
+def test_what_is_compared_with_may_be_another_checkpoint(checkpoint: Path, tmp_path: Path) -> None:
+    other = save_tiny_bert(tmp_path / "other")  # the same weights elsewhere: nothing is lost
+    version = store_encoder(
+        tmp_path / "models", str(checkpoint), Form(), max_tokens=MAX_TOKENS, texts=SHOP, reference=str(other)
+    )
+    stored = artifacts.load(tmp_path / "models", "encoder")
+    assert stored.version == version
+    assert "recall@10 1.0000 against 1.0000" in stored.meta["parity"]
+    assert stored.meta["parity"] in (stored.folder / CARD).read_text()
 
 
 def test_forms_that_are_not_there_are_told() -> None:

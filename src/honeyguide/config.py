@@ -152,19 +152,31 @@ class Plm:
     batch_size: int = 64
     """Texts are encoded this many at a time; it changes the speed and the memory, not the vectors."""
     form: str = "fp32"
-    """How it is stored to serve: fp32 as it is, or int8, a quarter of the size and about twice as fast."""
+    """How it serves: fp32 as it is, int8 (a quarter the size, twice as fast), or static, a table of words."""
     dim: int = 0
     """Components of a vector: those that tell the catalogue's items apart best; 0 keeps all."""
     tolerance: float = 0.02
-    """In another form or of fewer dims it may lose this share of what it finds; beyond it is not stored."""
+    """Made smaller in any way it may lose this share of what it finds; where it loses more it is not stored."""
 
     def __post_init__(self) -> None:
         _at_least(self, "max_tokens", 8)
         _at_least(self, "batch_size", 1)
         _at_least(self, "dim", 0)
         _within(self, "tolerance", 0, 0.99)
-        if self.form not in ("fp32", "int8"):
-            raise InvalidSettings(f"form must be fp32 or int8, got {self.form!r}")
+        if self.form not in ("fp32", "int8", "static"):
+            raise InvalidSettings(f"form must be fp32, int8 or static, got {self.form!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """Where and how whatever is learned from texts is learned."""
+
+    device: str = "auto"
+    """Where to train: auto, cpu or cuda; several GPUs through torchrun."""
+    precision: str = "auto"
+    """Of products: float32, bfloat16, or auto, which measures what the device is fast at."""
+    trackers: tuple[str, ...] = ("jsonl",)
+    """Who is told the figures while it learns: jsonl, tensorboard, wandb."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,12 +209,6 @@ class Adapt:
     """Steps between two looks at the texts held out."""
     patience: int = 3
     """It ends after this many looks without an improvement."""
-    device: str = "auto"
-    """Where to train: auto, cpu or cuda; several GPUs through torchrun."""
-    precision: str = "auto"
-    """Of products: float32, bfloat16, or auto, which measures what the device is fast at."""
-    trackers: tuple[str, ...] = ("jsonl",)
-    """Who is told the figures while it learns: jsonl, tensorboard, wandb."""
 
     def __post_init__(self) -> None:
         for key in ("steps", "masked", "following", "contrastive", "causal", "look_every"):
@@ -212,6 +218,61 @@ class Adapt:
         _at_least(self, "batch_tokens", 64)
         _positive(self, "learning_rate")
         _within(self, "held_out", 0, 0.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Distil:
+    """A smaller language model that learns from the shop's what to make of the shop's texts."""
+
+    layers: int = 0
+    """Layers of the student; 0 distils none."""
+    width: int = 0
+    """Width of its hidden states; 0 keeps the teacher's."""
+    steps: int = 600
+    """Steps of learning, at the most."""
+    learning_rate: float = 2e-4
+    """The highest learning rate of AdamW."""
+    batch_tokens: int = 2048
+    """Tokens in a batch of texts, padding included."""
+    held_out: float = 0.1
+    """This share of the texts is not learned from; how alike the two find it says when to stop."""
+    look_every: int = 100
+    """Steps between two looks at the texts held out."""
+    patience: int = 3
+    """It ends after this many looks without an improvement."""
+
+    def __post_init__(self) -> None:
+        for key in ("layers", "width", "look_every"):
+            _at_least(self, key, 0)
+        for key in ("steps", "patience"):
+            _at_least(self, key, 1)
+        _at_least(self, "batch_tokens", 64)
+        _positive(self, "learning_rate")
+        _within(self, "held_out", 0, 0.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Compress:
+    """What is taken out of the language model before it serves."""
+
+    vocabulary: bool = False
+    """Keep only the tokens that the shop's texts need, and those that can spell any other."""
+    heads: float = 0.0
+    """This share of the attention heads goes, those that matter least."""
+    neurons: float = 0.0
+    """This share of the neurons goes, those that matter least."""
+    weights: float = 0.0
+    """This share of the weights is set to 0, those that carry least."""
+    two_of_four: bool = False
+    """Set two of every four weights to 0, in the pattern that GPUs are fast at; goes with no share of neurons."""
+
+    def __post_init__(self) -> None:
+        for key in ("heads", "neurons", "weights"):
+            _within(self, key, 0, 0.95)
+        if self.two_of_four and (self.weights not in (0, 0.5) or self.neurons):
+            raise InvalidSettings(
+                "two_of_four takes half of the weights out of whole rows: set weights to 0.5 and neurons to 0"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +349,10 @@ class Settings:
     clean: Clean = field(default_factory=Clean)
     labels: Labels = field(default_factory=Labels)
     plm: Plm = field(default_factory=Plm)
+    training: Training = field(default_factory=Training)
     adapt: Adapt = field(default_factory=Adapt)
+    distil: Distil = field(default_factory=Distil)
+    compress: Compress = field(default_factory=Compress)
     interests: Interests = field(default_factory=Interests)
     explore: Explore = field(default_factory=Explore)
     evaluate: Evaluate = field(default_factory=Evaluate)
@@ -302,7 +366,10 @@ STAGES = MappingProxyType(
         "clean": Clean,
         "labels": Labels,
         "plm": Plm,
+        "training": Training,
         "adapt": Adapt,
+        "distil": Distil,
+        "compress": Compress,
         "interests": Interests,
         "explore": Explore,
         "evaluate": Evaluate,

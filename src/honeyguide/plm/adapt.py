@@ -14,7 +14,7 @@ import numpy as np
 from honeyguide import artifacts
 from honeyguide.errors import InvalidInput
 from honeyguide.plm.backbone import Backbone, checkpoint_files, open_backbone
-from honeyguide.plm.card import Card, render_card
+from honeyguide.plm.card import Card, checkpoint_name, render_card
 from honeyguide.plm.corpus import ItemPairs, distinct, is_held_out
 from honeyguide.plm.export import prompts_of
 from honeyguide.plm.files import CARD, LANGUAGE_MODEL
@@ -126,7 +126,7 @@ def _store(
     files = checkpoint_files(backbone)
     card = Card(
         title="A shop's own language model",
-        base=plan.checkpoint,
+        base=checkpoint_name(plan.checkpoint),
         purpose="reads items, searches and reviews of this shop; vectors of items and of users' tastes come from it",
         made_from=(
             f"{len(material.texts):,} distinct texts of the shop, {len(material.held_out):,} more held out",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 _LIMITS = (
     "It knows what this shop's texts and its users' behaviour say, with all that is one-sided in them.",
@@ -22,6 +23,11 @@ class Card:
     how: tuple[str, ...]
     figures: tuple[tuple[str, str], ...]
     limits: tuple[str, ...] = _LIMITS
+
+
+def checkpoint_name(checkpoint: str) -> str:
+    """What a card calls a checkpoint: a folder by its own name, wherever it lies."""
+    return Path(checkpoint).name if Path(checkpoint).is_dir() else checkpoint
 
 
 def render_card(card: Card) -> str:

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from honeyguide import artifacts
 from honeyguide.errors import DamagedArtifact, InvalidInput, MissingExtra
-from honeyguide.plm.files import ENCODER, GRAPH, PROMPTS, TOKENIZER, VECTORS, WEIGHTS
+from honeyguide.plm.card import Card, render_card
+from honeyguide.plm.files import CARD, ENCODER, GRAPH, PROMPTS, TOKENIZER, VECTORS, WEIGHTS
 from honeyguide.plm.packages import package_checkpoint
 
 if TYPE_CHECKING:
@@ -63,7 +64,23 @@ def export_encoder(root: Path, checkpoint: str, *, max_tokens: int) -> str:
     if known := _current(root, key):
         return known
     files = export(str(folder), max_tokens=max_tokens)
-    return artifacts.save(root, ENCODER, {}, files.meta, {GRAPH: files.graph, TOKENIZER: files.tokenizer})
+    card = encoder_card(checkpoint, files, "fp32", files.dim, None)
+    contents = {GRAPH: files.graph, TOKENIZER: files.tokenizer, CARD: card}
+    return artifacts.save(root, ENCODER, {}, files.meta, contents)
+
+
+def encoder_card(checkpoint: str, files: EncoderFiles, form: str, dim: int, parity: str | None) -> bytes:
+    """The model card of an encoder that serves."""
+    card = Card(
+        title="A shop's encoder",
+        # a folder is told by what is in it: its path is nobody's business
+        base=f"checkpoint {files.key[:12]}" if Path(checkpoint).is_dir() else checkpoint,
+        purpose="turns items and searches of this shop into vectors",
+        made_from=("the checkpoint named above; nothing was trained",),
+        how=(f"an ONNX graph, {form}", f"{dim} dimensions", f"texts cut after {files.max_tokens} tokens"),
+        figures=() if parity is None else (("against the checkpoint as it is", parity),),
+    )
+    return render_card(card).encode()
 
 
 def export(checkpoint: str, *, max_tokens: int) -> EncoderFiles:

@@ -2,6 +2,8 @@
 
 ENCODER = "encoder"
 LANGUAGE_MODEL = "language-model"
+STUDENT = "student"
+COMPACT = "compact-model"
 GRAPH = "model.onnx"
 TOKENIZER = "tokenizer.json"
 WEIGHTS = "model.safetensors"  # never pytorch_model.bin: that is a pickle, and a pickle can run code

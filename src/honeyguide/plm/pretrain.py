@@ -23,6 +23,7 @@ from honeyguide.plm.objectives.causal import CausalFeed, CausalLanguage, causal_
 from honeyguide.plm.objectives.contrastive import Contrastive, PairFeed
 from honeyguide.plm.objectives.following import Following, FollowingFeed
 from honeyguide.plm.objectives.masked import MaskedFeed, MaskedLanguage, perplexity
+from honeyguide.plm.objectives.neighbours import NeighbourFeed, Neighbours
 from honeyguide.plm.tokens import Tokens
 from honeyguide.plm.track import Tracker
 from honeyguide.plm.train.devices import Place
@@ -38,12 +39,13 @@ class Weights:
     following: float = 0.0
     contrastive: float = 0.0
     causal: float = 0.0
+    neighbours: float = 0.0
 
     def __post_init__(self) -> None:
         given = asdict(self)
         if any(not weight >= 0 for weight in given.values()) or not any(given.values()):
             raise InvalidInput(f"weights must be at least 0 and not all 0, got {given}")
-        if self.causal and any((self.masked, self.following, self.contrastive)):
+        if self.causal and any((self.masked, self.following, self.contrastive, self.neighbours)):
             raise InvalidInput("a causal model reads on and fills nothing in: set the other weights to 0")
 
 
@@ -59,6 +61,9 @@ class Reading:
     whole_words: bool = True
     temperature: float = 0.05
     correct_popularity: bool = True
+    items: int = 64
+    """Items in a batch that learns neighbours among the whole catalogue."""
+    neighbours_temperature: float = 0.1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,6 +159,17 @@ def _terms(backbone: Backbone, material: Material, weights: Weights, how: Readin
             model.base_model, backbone.pooling, temperature=how.temperature, correct=how.correct_popularity
         )
         terms.append(Term("contrastive", module, together, weights.contrastive))
+    if weights.neighbours:
+        items, pairs = _pairs(material)
+        near = NeighbourFeed.of(items, pairs, special, max_tokens=limit, rows=how.items, seed=seed)
+        found = Neighbours(
+            model.base_model,
+            backbone.pooling,
+            len(items),
+            backbone.dim,
+            temperature=how.neighbours_temperature,
+        )
+        terms.append(Term("neighbours", found, near, weights.neighbours))
     return terms
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,7 @@ from honeyguide.errors import InvalidInput
 from honeyguide.plm.card import Card, render_card
 from honeyguide.plm.corpus import distinct, is_held_out
 from honeyguide.plm.files import CARD, TOKENIZER
-from honeyguide.plm.static import STATIC
+from honeyguide.plm.static import STATIC, StaticEncoder
 from honeyguide.plm.vectors import catalogue_vectors
 from honeyguide.types import Encoder, Floats, Progress, Rows, Vectors, silent
 
@@ -73,6 +74,25 @@ class TablePlan:
             )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class StaticTable:
+    """A static encoder that is not stored yet: what its artefact holds."""
+
+    table: NDArray[np.float16]
+    meta: dict[str, Any]
+    files: dict[str, bytes]
+
+    def encoder(self, version: str) -> StaticEncoder:
+        """The encoder it would be."""
+        return StaticEncoder(
+            self.table.astype(np.float32),
+            Tokenizer.from_str(self.files[TOKENIZER].decode()),
+            version=version,
+            max_tokens=self.meta["max_tokens"],
+            by_words=self.meta["by_words"],
+        )
+
+
 def distil_table(
     root: Path,
     teacher: Encoder,
@@ -88,10 +108,25 @@ def distil_table(
     `tokenizer` cuts texts into what has a row, as a rule the teacher's own. The teacher's vectors go through `cache`.
     """
     plan = plan or TablePlan()
-    corpus = [text for text in distinct(texts) if text.strip()]
+    corpus = list(distinct(texts))
     key = artifacts.key_of("table 1", teacher.version, tokenizer.to_str(), asdict(plan), corpus)
     if known := artifacts.load_if_made_from(root, STATIC, key):
         return known.version
+    made = make_table(teacher, tokenizer, corpus, plan, cache=cache, progress=progress)
+    return artifacts.save(root, STATIC, {"table": made.table}, {**made.meta, "key": key}, made.files)
+
+
+def make_table(
+    teacher: Encoder,
+    tokenizer: Tokenizer,
+    texts: Iterable[str],
+    plan: TablePlan,
+    *,
+    cache: Path,
+    progress: Progress = silent,
+) -> StaticTable:
+    """What `distil_table` stores; InvalidInput where there is no text."""
+    corpus = [text for text in distinct(texts) if text.strip()]
     learned = [text for text in corpus if not is_held_out(text, plan.held_out)]
     held_out = [text for text in corpus if is_held_out(text, plan.held_out)]
     if not learned:
@@ -111,12 +146,13 @@ def distil_table(
         CARD: render_card(_card(teacher, plan, len(learned), len(held_out), len(narrow), figures)).encode(),
     }
     meta = {
-        "key": key,
+        "form": "static",
+        "dim": narrow.shape[1],
         "max_tokens": plan.max_tokens,
         "by_words": reads_by_words(own, corpus),
         "teacher": teacher.version,
     }
-    return artifacts.save(root, STATIC, {"table": narrow}, meta, files)
+    return StaticTable(narrow, meta, files)
 
 
 def frequent_words(tokenizer: Tokenizer, texts: Sequence[str], least: int) -> tuple[str, ...]:

@@ -18,13 +18,13 @@ from honeyguide import artifacts
 from honeyguide.errors import InvalidInput
 from honeyguide.plm.adapt import curves_state
 from honeyguide.plm.backbone import Backbone, Purpose, checkpoint_files, open_backbone
-from honeyguide.plm.card import Card, render_card
+from honeyguide.plm.card import Card, checkpoint_name, render_card
 from honeyguide.plm.corpus import distinct, is_held_out
 from honeyguide.plm.distill.imitate import ImitatedTexts, ImitatedWords, Imitation, TextFeed
 from honeyguide.plm.distill.student import depth, spread, student_of
 from honeyguide.plm.distill.table import likeness
-from honeyguide.plm.export import prompts_of
-from honeyguide.plm.files import CARD
+from honeyguide.plm.export import checkpoint_key, find_checkpoint, prompts_of
+from honeyguide.plm.files import CARD, STUDENT
 from honeyguide.plm.heads.head import Feeding, Reader, each_text
 from honeyguide.plm.objectives.masked import MaskedFeed
 from honeyguide.plm.tokens import Tokens, tokenise
@@ -33,8 +33,6 @@ from honeyguide.plm.train.checkpoint import drop_checkpoints
 from honeyguide.plm.train.devices import Place, find_place
 from honeyguide.plm.train.loop import Backward, Outcome, Schedule, Term, plain, train
 from honeyguide.types import Progress, Vectors, silent
-
-STUDENT = "student"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +76,16 @@ def distil_student(
 
     `scratch` holds tokens and checkpoints: a killed run goes on from there, a finished one leaves only its figures.
     """
+    begins = prompts_of(find_checkpoint(plan.checkpoint)).get("passage", "")  # as when the catalogue is read
+    corpus = [begins + text for text in distinct(texts) if text.strip()]
+    about = {**asdict(plan), "checkpoint": checkpoint_key(plan.checkpoint, plan.max_tokens)}
+    key = artifacts.key_of("student 1", about, corpus)
+    if known := artifacts.load_if_made_from(models, STUDENT, key):
+        return known.version
     place = find_place(plan.device, plan.precision)
     purpose: Purpose = "masked" if plan.imitation.words else "encoder"
     teacher = open_backbone(plan.checkpoint, purpose, dropout=0.0, seed=plan.schedule.seed)
     student = student_of(teacher, layers=plan.layers, width=plan.width, seed=plan.schedule.seed)
-    begins = prompts_of(teacher.folder).get("passage", "")  # as it will when the catalogue is read
-    corpus = [begins + text for text in distinct(texts) if text.strip()]
-    key = artifacts.key_of(asdict(plan), corpus)
     held_out, learned = (
         tokenise(
             [text for text in corpus if is_held_out(text, plan.held_out) == out],
@@ -232,7 +233,7 @@ def _store(
     )
     card = Card(
         title="A student of a language model",
-        base=plan.checkpoint,
+        base=checkpoint_name(plan.checkpoint),
         purpose="reads items and searches of this shop nearly as its teacher does, in less time",
         made_from=(f"{texts[0]:,} distinct texts of the shop, {texts[1]:,} more held out",),
         how=(

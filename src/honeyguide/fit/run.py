@@ -1,0 +1,68 @@
+"""`honeyguide fit`: clean -> labels -> language model -> item vectors -> interests -> user posteriors.
+
+Every stage's result carries a key made of what went into it, so what is already computed is not computed again
+and an interrupted fit goes on where it stopped. Torch is reached from here only; nothing that serves imports this.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+
+from honeyguide.data.catalog import Catalog
+from honeyguide.data.clean import CleaningReport, clean_once
+from honeyguide.data.table import load_events
+from honeyguide.errors import InvalidInput, NotReady
+from honeyguide.fit.language import Reading, language_stages
+from honeyguide.fit.users import items_stage, posterior_stage, taxonomy_stage
+from honeyguide.shop.workspace import Workspace
+from honeyguide.types import Stage, quietly
+
+
+@dataclass(frozen=True, slots=True)
+class FitReport:
+    """What a fit did."""
+
+    events: int
+    users: int
+    items: int
+    pages: int
+    """Past visits the prior was learned from."""
+    interests: int
+    version: str
+    cleaning: CleaningReport
+
+
+def fit(
+    workspace: Workspace,
+    *,
+    now: datetime,
+    until: datetime | None = None,
+    journal_offset: int = 0,
+    stage: Stage = quietly,
+) -> FitReport:
+    """Fit the shop on what happened until `until` (or on everything) and store what serving needs."""
+    settings = workspace.settings
+    if not (workspace.data / "events.parquet").exists():
+        raise NotReady(f"{workspace.root} has no events yet. Run: honeyguide import {workspace.root} FILES")
+    cleaning, _ = clean_once(workspace.data, settings.clean, now=now, stage=stage)
+    with stage("Load the clean tables"):
+        catalog = Catalog.read(workspace.items)
+        table = load_events(workspace.events, catalog, until=until)
+    if not len(table.item):
+        raise InvalidInput(f"no events are left before {until}: choose a later --until or import more")
+    vectors = language_stages(Reading(workspace, catalog, table, until, stage))
+    taxonomy = taxonomy_stage(workspace, settings, catalog, vectors, table, stage)
+    items = items_stage(workspace, settings, catalog, vectors, taxonomy, table, stage)
+    version, pages = posterior_stage(workspace, settings, catalog, items, table, journal_offset, stage)
+    return FitReport(
+        events=len(table.item),
+        users=len(np.unique(table.user)),
+        items=len(catalog),
+        pages=pages,
+        interests=len(items.top_of_leaf),
+        version=version,
+        cleaning=cleaning,
+    )

@@ -1,0 +1,129 @@
+"""The stages of a fit that learn from what users did: interests, facts of items, users' posteriors."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import numpy as np
+
+from honeyguide import artifacts
+from honeyguide.artifacts import key_of
+from honeyguide.config import Settings
+from honeyguide.data.catalog import Catalog
+from honeyguide.data.table import EventTable
+from honeyguide.explore.posterior import UserPosterior
+from honeyguide.explore.prior import UserSums, learn_prior
+from honeyguide.interests.items import ItemFacts, popularity, rebought, taste_vectors
+from honeyguide.interests.taxonomy import Taxonomy
+from honeyguide.interests.users import DAY_US, ShopperModel
+from honeyguide.shop.candidates import CandidateSource
+from honeyguide.shop.models import ENCODER, ITEMS, POLICY, TAXONOMY, USERS, histories_state
+from honeyguide.shop.past import PastPages
+from honeyguide.shop.workspace import Workspace
+from honeyguide.types import EVENT_KINDS, Stage, Vectors
+
+
+def taxonomy_stage(
+    workspace: Workspace,
+    settings: Settings,
+    catalog: Catalog,
+    vectors: Vectors,
+    table: EventTable,
+    stage: Stage,
+) -> Taxonomy:
+    """The tree of interests over the item vectors, items weighted by how much they are bought."""
+    from honeyguide.interests.discover import build_taxonomy
+
+    plan = settings.interests
+    encoder = artifacts.current(workspace.models, ENCODER)
+    key = key_of(catalog.version, encoder, table.version, plan.top, plan.leaves, settings.seed)
+    if known := artifacts.load_if_made_from(workspace.models, TAXONOMY, key):
+        return Taxonomy.from_state(known.arrays, known.meta["taxonomy"])
+    with stage("Discover interests and name them") as progress:
+        weights = np.log1p(np.bincount(table.item[table.item >= 0], minlength=len(catalog)))
+        taxonomy = build_taxonomy(
+            vectors,
+            catalog.texts,
+            weights,
+            top=plan.top,
+            leaves=plan.leaves,
+            seed=settings.seed,
+            phrases=catalog.categories,  # their words stand in the order a shopper says them in
+            progress=progress,
+        )
+    arrays, meta = taxonomy.state()
+    artifacts.save(workspace.models, TAXONOMY, arrays, {"key": key, "taxonomy": meta})
+    return taxonomy
+
+
+def items_stage(
+    workspace: Workspace,
+    settings: Settings,
+    catalog: Catalog,
+    vectors: Vectors,
+    taxonomy: Taxonomy,
+    table: EventTable,
+    stage: Stage,
+) -> ItemFacts:
+    """Facts of the items as of the end of the table: taste vectors, interest, popularity, repeat rate."""
+    n = len(catalog)
+    bought = (table.item >= 0) & (table.kind == EVENT_KINDS.index("purchase"))
+    touched = table.item >= 0
+    window_us = round(settings.labels.window_days * DAY_US)
+    with stage("Learn the items' popularity and repeat rates"):
+        taken = np.bincount(table.item[touched], minlength=n)
+        facts = ItemFacts(
+            vectors=taste_vectors(vectors, taken.astype(np.float64), settings.interests.taste_dims),
+            leaf=taxonomy.leaf.astype(np.int64),
+            top_of_leaf=taxonomy.parent.astype(np.int64),
+            popularity=popularity(table.user[touched], table.item[touched], n),
+            rebought=rebought(
+                table.user[bought], table.item[bought], table.time_us[bought], n, window_us=window_us
+            ),
+            taken=taken.astype(np.int64),
+        )
+    artifacts.save(workspace.models, ITEMS, facts.state(), {"catalog": catalog.version})
+    return facts
+
+
+def posterior_stage(
+    workspace: Workspace,
+    settings: Settings,
+    catalog: Catalog,
+    items: ItemFacts,
+    table: EventTable,
+    journal_offset: int,
+    stage: Stage,
+) -> tuple[str, int]:
+    """Learn the prior from past visits, fold the same visits into every user's posterior, and store both."""
+    facts = artifacts.current(workspace.models, ITEMS)
+    key = key_of(
+        facts, table.version, asdict(settings.labels), asdict(settings.explore), settings.seed, journal_offset
+    )
+    if known := artifacts.load_if_made_from(workspace.models, POLICY, key):
+        return f"{facts}.{known.version}", int(known.meta["pages"])
+    model = ShopperModel(
+        catalog, items, grade=settings.labels.grade, half_life_days=settings.interests.half_life_days
+    )
+    with stage("Label visits with what followed"):
+        past = PastPages.of(table, model, settings)
+    with stage("Rebuild past visits as pages") as progress:
+        examples = past.examples(
+            CandidateSource(model, size=settings.explore.candidates), settings.seed, progress
+        )
+    with stage("Learn the prior over users") as progress:
+        prior = learn_prior(
+            UserSums.of(examples.features, examples.rewards, examples.starts), progress=progress
+        )
+    posterior = UserPosterior(prior)
+    with stage("Fold every user's past into their posterior") as progress:
+        for index, user in enumerate(examples.users):
+            part = slice(*examples.starts[index : index + 2])
+            posterior.observe(user, examples.features[part], examples.rewards[part])
+            progress(index + 1, len(examples.users))
+    histories = {table.users[u]: past.history(u) for u in range(len(table.users))}
+    until_us = int(table.time_us.max())
+    artifacts.save(workspace.models, USERS, histories_state(histories), {"until_us": until_us})
+    meta = {"key": key, "journal_offset": journal_offset, "pages": examples.pages, "features": model.dim}
+    version = artifacts.save(workspace.models, POLICY, posterior.state(), meta)
+    return f"{facts}.{version}", examples.pages

@@ -1,0 +1,162 @@
+"""Which items are taken with an item, among the whole catalogue and not only among a batch.
+
+Scoring all items anew at every step would cost as much as reading the catalogue. So a memory keeps the vector that
+each item had when it was last read (cross-batch memory: Wang et al. 2020): what a step compares its items with is a
+little old and costs next to nothing. What is learned is the distribution of the neighbours, as the log counts them,
+so that popular items are found more often, as they are taken more often.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.sparse import csr_matrix
+
+from honeyguide.errors import InvalidInput
+from honeyguide.plm.backbone import Special, pooled
+from honeyguide.plm.batches import Shuffled, padded
+from honeyguide.plm.corpus import ItemPairs
+from honeyguide.plm.tokens import Tokens
+from honeyguide.plm.train.loop import Batch
+from honeyguide.types import Rows
+
+_NEVER = -1e9
+_COLUMNS = 16_384
+
+
+@dataclass(frozen=True, eq=False)
+class NeighbourFeed:
+    """Batches of n items: `ids`, `mask` (n, length), their `rows` (n,), and m items they are compared with.
+
+    Those are `columns` (m,), the batch's own and all their neighbours among them; `wanted` (n, m) float32 says how
+    often each was taken with each. Of a catalogue larger than `most` the others are drawn, and `shift` (m,) float32
+    makes up for those that were not: each drawn one stands for so many.
+    """
+
+    tokens: Tokens
+    special: Special
+    order: Shuffled
+    limit: int
+    queries: Rows
+    """The items with any neighbour, which the order is over."""
+    counts: csr_matrix
+    most: int
+    seed: int
+
+    @classmethod
+    def of(
+        cls,
+        tokens: Tokens,
+        pairs: ItemPairs,
+        special: Special,
+        *,
+        max_tokens: int,
+        rows: int = 64,
+        most: int = _COLUMNS,
+        seed: int = 0,
+    ) -> NeighbourFeed:
+        """A feed over the items in `pairs`, rows of `tokens`; InvalidInput where there is no pair."""
+        n, limit = len(tokens), max_tokens - 2
+        counts = neighbour_counts(pairs, n)
+        queries = np.flatnonzero(np.diff(counts.indptr)).astype(np.int64)
+        if not len(queries):
+            raise InvalidInput("no item was taken with any other: there are no neighbours to learn")
+        lengths = np.minimum(tokens.lengths[queries], limit) + 2
+        order = Shuffled(lengths, max(rows * int(lengths.max()), 1), seed, rows)
+        return cls(tokens, special, order, limit, queries, counts, most, seed)
+
+    def batch(self, number: int) -> Batch:
+        """The batch of that number."""
+        rows = self.queries[self.order.batch(number)]
+        texts = [self.tokens.text(int(row), self.limit) for row in rows]
+        ids, mask = padded(texts, first=self.special.first, last=self.special.last, pad=self.special.pad)
+        wanted = self.counts[rows]
+        columns, shift = self._columns(rows, wanted.indices, number)
+        place = np.full(len(self.tokens), -1, dtype=np.int64)
+        place[columns] = np.arange(len(columns))
+        among = np.zeros((len(rows), len(columns)), dtype=np.float32)
+        among[np.repeat(np.arange(len(rows)), np.diff(wanted.indptr)), place[wanted.indices]] = wanted.data
+        return {
+            "ids": ids, "mask": mask, "rows": rows, "columns": columns, "places": place[rows], "wanted": among,
+            "shift": shift,
+        }  # fmt: skip
+
+    def _columns(
+        self, rows: Rows, neighbours: Rows, number: int
+    ) -> tuple[Rows, np.ndarray[tuple[int], np.dtype[np.float32]]]:
+        n = len(self.tokens)
+        if n <= self.most:
+            return np.arange(n, dtype=np.int64), np.zeros(n, dtype=np.float32)
+        sure = np.union1d(rows, neighbours).astype(np.int64)
+        rest = np.setdiff1d(np.arange(n, dtype=np.int64), sure, assume_unique=True)
+        drawn = min(len(rest), max(self.most - len(sure), len(rows)))
+        rng = np.random.default_rng([self.seed, number])
+        columns = np.concatenate([sure, np.sort(rng.choice(rest, drawn, replace=False))])
+        shift = np.zeros(len(columns), dtype=np.float32)
+        shift[len(sure) :] = math.log(len(rest) / drawn) if drawn else 0.0
+        return columns, shift
+
+
+def neighbour_counts(pairs: ItemPairs, items: int) -> csr_matrix:
+    """(items, items) float32: how often two were taken together, whichever came first; never one with itself."""
+    told = pairs.first != pairs.second
+    first, second = pairs.first[told], pairs.second[told]
+    ones = np.ones(2 * len(first), dtype=np.float32)
+    both = (np.concatenate([first, second]), np.concatenate([second, first]))
+    counts = csr_matrix((ones, both), shape=(items, items))
+    counts.sum_duplicates()
+    return counts
+
+
+class Neighbours(torch.nn.Module):
+    """Cross-entropy between how often each item was taken with one and what their vectors say.
+
+    `memory` (items, dim) holds unit vectors as they were last read; what was not read yet is not compared with.
+    """
+
+    memory: torch.Tensor
+    known: torch.Tensor
+
+    def __init__(self, base: Any, pooling: str, items: int, dim: int, *, temperature: float = 0.1) -> None:  # noqa: ANN401
+        super().__init__()
+        if not temperature > 0:
+            raise InvalidInput(f"temperature must be above 0, got {temperature}")
+        self.base, self.pooling, self.temperature = base, pooling, temperature
+        self.register_buffer("memory", torch.zeros(items, dim))
+        self.register_buffer("known", torch.zeros(items, dtype=torch.bool))
+
+    def forward(
+        self,
+        ids: torch.Tensor,
+        mask: torch.Tensor,
+        rows: torch.Tensor,
+        columns: torch.Tensor,
+        places: torch.Tensor,
+        wanted: torch.Tensor,
+        shift: torch.Tensor,
+    ) -> torch.Tensor:
+        """The loss, a scalar; `places` (n,) says where among the columns the batch's own items stand."""
+        vectors = self.vectors(ids, mask)
+        others = self.memory[columns].index_copy(0, places, vectors)
+        there = self.known[columns].index_fill(0, places, True)
+        scores = (vectors @ others.T).float() / self.temperature + shift
+        own = torch.arange(len(rows), device=rows.device)
+        allowed = there.repeat(len(rows), 1)
+        allowed[own, places] = False
+        told = torch.where(allowed, wanted, 0.0)
+        total = told.sum(1)
+        shares = told / total.clamp_min(1e-9)[:, None]
+        losses = -(shares * scores.masked_fill(~allowed, _NEVER).log_softmax(1)).sum(1)
+        if self.training:
+            with torch.no_grad():
+                self.memory[rows] = vectors.detach()
+                self.known[rows] = True
+        return (losses * (total > 0)).sum() / (total > 0).sum().clamp_min(1)
+
+    def vectors(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """(n, dim) float32 of unit norm."""
+        return pooled(self.base(input_ids=ids, attention_mask=mask).last_hidden_state, mask, self.pooling)

@@ -1,0 +1,132 @@
+"""`honeyguide fit` with a language model that is distilled, made smaller, or served as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from honeyguide import artifacts
+from honeyguide.artifacts import write_atomically
+from honeyguide.config import FILE_NAME, Compress, Distil, Plm, Training
+from honeyguide.data.catalog import Catalog
+from honeyguide.data.table import load_events
+from honeyguide.errors import InvalidInput
+from honeyguide.fit.language import Reading, language_stages
+from honeyguide.plm.files import CARD, COMPACT, STUDENT
+from honeyguide.plm.serving import open_encoder
+from honeyguide.plm.static import StaticEncoder
+from honeyguide.shop.workspace import Workspace, settings_toml
+from honeyguide.types import Progress, quietly
+from tests.fitted import copy_of, fitted_shop
+
+LOOSE = 0.95
+
+
+def reading(base: Path, target: Path, **stages: Any) -> Reading:
+    """The small shop, its language model treated as `stages` say."""
+    workspace = Workspace.at(copy_of(fitted_shop(base), target))
+    settings = replace(workspace.settings, training=Training(precision="float32"), **stages)
+    write_atomically(workspace.root / FILE_NAME, settings_toml(settings).encode())
+    catalog = Catalog.read(workspace.items)
+    return Reading(
+        Workspace.at(workspace.root), catalog, load_events(workspace.events, catalog), None, quietly
+    )
+
+
+@pytest.fixture
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.getbasetemp()
+
+
+def plm(base: Path, **changed: Any) -> Plm:
+    return replace(Workspace.at(fitted_shop(base)).settings.plm, tolerance=LOOSE, **changed)
+
+
+class Opened:
+    """Remembers which stages were opened and how far they came."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.steps: dict[str, int] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[Progress]:
+        self.names.append(name)
+
+        def progress(done: int, total: int) -> None:
+            self.steps[name] = self.steps.get(name, 0) + 1
+
+        yield progress
+
+
+def test_as_the_settings_come_nothing_is_taught_or_taken_out(base: Path, tmp_path: Path) -> None:
+    given = reading(base, tmp_path)
+    before = artifacts.current(given.models, "encoder")
+    vectors = language_stages(given)
+    assert artifacts.current(given.models, "encoder") == before
+    assert not artifacts.exists(given.models, STUDENT)
+    assert not artifacts.exists(given.models, COMPACT)
+    encoder = open_encoder(artifacts.load(given.models, "encoder"))
+    np.testing.assert_allclose(vectors, encoder.encode(given.catalog.texts), atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_student_is_distilled_once_and_serves(base: Path, tmp_path: Path) -> None:
+    distil = Distil(layers=1, steps=6, batch_tokens=128, held_out=0.2, look_every=3)
+    given = reading(base, tmp_path, plm=plm(base), distil=distil)
+    language_stages(given)
+    student = artifacts.load(given.models, STUDENT)
+    assert "1 layers" in (student.folder / CARD).read_text()
+    assert "recall@10" in artifacts.load(given.models, "encoder").meta["parity"]
+    opened = Opened()
+    language_stages(replace(given, stage=opened.stage))
+    assert artifacts.versions(given.models, STUDENT) == [student.version]
+    assert "Distil the language model" not in opened.steps  # opened, and through at once
+
+
+@pytest.mark.slow
+def test_what_is_not_needed_is_taken_out(base: Path, tmp_path: Path) -> None:
+    from honeyguide.plm.backbone import open_backbone
+    from honeyguide.plm.compress.magnitude import matrices
+    from honeyguide.plm.compress.two_four import follows_two_four
+
+    cuts = Compress(vocabulary=True, heads=0.25, two_of_four=True)
+    given = reading(base, tmp_path, plm=plm(base), compress=cuts)
+    vectors = language_stages(given)
+    made = artifacts.load(given.models, COMPACT)
+    card = (made.folder / CARD).read_text()
+    for part in (
+        "tokens kept",
+        "25% of the heads",
+        "25% of the neurons",
+        "50% of the weights set to 0, two of every four",
+    ):
+        assert part in card
+    encoder = open_encoder(artifacts.load(given.models, "encoder"))
+    np.testing.assert_allclose(vectors, encoder.encode(given.catalog.texts), atol=1e-5)
+    backbone = open_backbone(str(made.folder), "encoder")
+    assert all(follows_two_four(module.weight) for module in matrices(backbone.model).values())
+
+
+@pytest.mark.slow
+def test_a_table_of_words_serves_where_the_settings_say_so(base: Path, tmp_path: Path) -> None:
+    given = reading(base, tmp_path, plm=plm(base, form="static", dim=16))
+    vectors = language_stages(given)
+    encoder = open_encoder(artifacts.load(given.models, "encoder"))
+    assert isinstance(encoder, StaticEncoder)
+    assert vectors.shape == (len(given.catalog), 16)
+    np.testing.assert_allclose(vectors, encoder.encode(given.catalog.texts), atol=1e-5)
+
+
+def test_without_behaviour_nobody_can_say_which_heads_matter(base: Path, tmp_path: Path) -> None:
+    given = reading(base, tmp_path, plm=plm(base), compress=Compress(heads=0.25))
+    nobody = load_events(given.workspace.events, given.catalog, until=datetime(2000, 1, 1, tzinfo=UTC))
+    with pytest.raises(InvalidInput, match=r"\[compress\] heads"):
+        language_stages(replace(given, table=nobody))
