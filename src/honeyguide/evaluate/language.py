@@ -1,15 +1,39 @@
-"""How the language model of a shop was adapted, out of its artefact; no torch."""
+"""How the language model of a shop was adapted, and which tasks it was taught, out of their artefacts; no torch."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from honeyguide import artifacts
+from honeyguide.artifacts import Artifact
 from honeyguide.errors import NoArtifact
 from honeyguide.evaluate.results import Curve, LanguageModel
 from honeyguide.plm.files import LANGUAGE_MODEL
+from honeyguide.plm.teach.plan import PREFIX, TASKS
 
 _PREFIX = "curve."
+
+
+@dataclass(frozen=True, slots=True)
+class TaughtTask:
+    """A task that the language model was taught: `way` trained this `share` of the parameters.
+
+    `examples` were learned from, chosen by and judged by. `figure` is what it is judged by, higher is better:
+    `before` on the test part by `baseline`, who was taught nothing, and `after` by the task; `curve` is the same on
+    the validation part as it learned, None where it was looked at nowhere.
+    """
+
+    name: str
+    way: str
+    share: float
+    steps: int
+    examples: tuple[int, int, int]
+    baseline: str
+    figure: str
+    before: float
+    after: float
+    curve: Curve | None
 
 
 def read_language_model(models: Path) -> LanguageModel | None:
@@ -18,7 +42,41 @@ def read_language_model(models: Path) -> LanguageModel | None:
         made = artifacts.load(models, LANGUAGE_MODEL)
     except NoArtifact:
         return None
-    curves = tuple(
+    curves = _curves(made)
+    return LanguageModel(int(made.meta["steps"]), made.meta["before"], made.meta["after"], curves)
+
+
+def read_tasks(models: Path) -> tuple[TaughtTask, ...]:
+    """What the artefacts of taught tasks say of their making, in the order of TASKS; empty where there is none."""
+    return tuple(
+        _taught(artifacts.load(models, PREFIX + name))
+        for name in TASKS
+        if artifacts.exists(models, PREFIX + name)
+    )
+
+
+def _taught(made: Artifact) -> TaughtTask:
+    told = made.meta["task"]
+    before, after = told["before"]["test"], told["after"]["test"]
+    figure = told["figure"]
+    curves = {curve.name: curve for curve in _curves(made)}
+    learned, chosen, judged = told["examples"]
+    return TaughtTask(
+        name=told["name"],
+        way=told["way"],
+        share=told["share"],
+        steps=told["steps"],
+        examples=(learned, chosen, judged),
+        baseline=told["baseline"],
+        figure=figure,
+        before=before[figure],
+        after=after[figure],
+        curve=curves.get(figure),
+    )
+
+
+def _curves(made: Artifact) -> tuple[Curve, ...]:
+    return tuple(
         Curve(
             name.removeprefix(_PREFIX),
             tuple(int(step) for step in points[:, 0]),
@@ -27,4 +85,3 @@ def read_language_model(models: Path) -> LanguageModel | None:
         for name, points in sorted(made.arrays.items())
         if name.startswith(_PREFIX)
     )
-    return LanguageModel(int(made.meta["steps"]), made.meta["before"], made.meta["after"], curves)

@@ -140,6 +140,16 @@ class TagTask:
         return self.tagger.tags(texts, len(self.labels))
 
 
+def open_task(artifact: Artifact, *, threads: int = 0) -> TextTask | PairTask | TagTask:
+    """A stored task as what it is: one that speaks of a text, of a query and items, or of the words of a text."""
+    kind = artifact.meta["head"]["kind"]
+    if kind == "tags":
+        return TagTask.load(artifact, threads=threads)
+    if kind in ("ranking", "retrieval"):
+        return PairTask.load(artifact, threads=threads)
+    return TextTask.load(artifact, threads=threads)
+
+
 class Tagger(OnnxEncoder):
     """Runs a graph that tells tags of tokens, as the encoder runs one that tells vectors."""
 

@@ -1,4 +1,4 @@
-"""How the language model learned the shop's own text: its losses and what it made of texts held out."""
+"""How the language model learned: the shop's own text, by losses and what it made of held-out texts, and tasks."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from functools import partial
 
 import numpy as np
 
+from honeyguide.evaluate.language import TaughtTask
 from honeyguide.evaluate.report.charts import Mark, Series, line_chart
-from honeyguide.evaluate.report.html import Markup, figure, nothing, paragraph, section
-from honeyguide.evaluate.report.words import number
+from honeyguide.evaluate.report.html import Column, Markup, figure, nothing, paragraph, section, table
+from honeyguide.evaluate.report.words import number, percent
 from honeyguide.evaluate.results import Band, Curve, LanguageModel, ReplayReport
 
 _TITLE = "How the language model was adapted"
@@ -39,6 +40,53 @@ def language_section(report: ReplayReport) -> Markup:
     if "perplexity" in curves and language.before is not None:
         parts.append(_perplexity(curves["perplexity"], language.before))
     return section("language", _TITLE, *parts)
+
+
+def taught_section(tasks: Sequence[TaughtTask]) -> Markup:
+    """What each task reaches on examples that were looked at once, and how it came to; or that none was taught."""
+    title = "What the language model was taught"
+    if not tasks:
+        return section("taught", title, nothing("No task was taught. Name some in [teach] to have them."))
+    listing = table(
+        "Tasks on examples that nothing was learned from and nothing was chosen by",
+        [
+            Column("Task", heads_row=True),
+            Column("Figure"),
+            Column("Untaught", numeric=True),
+            Column("Taught", numeric=True),
+            Column("Untaught is"),
+            Column("Learned from", numeric=True),
+            Column("Judged by", numeric=True),
+            Column("Way"),
+            Column("Trained", numeric=True),
+        ],
+        [_row(task) for task in tasks],
+        note="Higher is better and 1 the best there is. Trained is the share of all parameters that was learned.",
+    )
+    drawn = [_learning(task, task.curve) for task in tasks if task.curve]
+    return section("taught", title, listing, *drawn)
+
+
+def _row(task: TaughtTask) -> list[str]:
+    learned, _, judged = task.examples
+    figures = [number(task.before, 3), number(task.after, 3)]
+    counts = [number(learned), number(judged)]
+    return [task.name, task.figure, *figures, task.baseline, *counts, task.way, percent(task.share, 1)]
+
+
+def _learning(task: TaughtTask, curve: Curve) -> Markup:
+    bands = tuple(Band(value, value, value) for value in curve.values)
+    return figure(
+        partial(
+            line_chart,
+            [Series(task.figure, "served", bands, emphasised=True)],
+            [f"step {step}" for step in curve.steps],
+            label=f"Line chart: {task.figure} of the task {task.name} on held-out examples while it was taught.",
+            height=200.0,
+        ),
+        title=f"{task.name}: {task.figure} while it learned",
+        note="On the examples that are chosen by; the weights of the highest point were kept.",
+    )
 
 
 def _told(language: LanguageModel) -> str:
