@@ -16,7 +16,8 @@ from safetensors.torch import load_file
 from honeyguide.errors import InvalidInput
 from honeyguide.plm.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from honeyguide.plm.train.devices import Place, find_place
-from honeyguide.plm.train.loop import Batch, Outcome, Schedule, Term, train
+from honeyguide.plm.train.feeds import Batch, Feed
+from honeyguide.plm.train.loop import Outcome, Schedule, Term, train
 
 HERE = Place(torch.device("cpu"), torch.float32)
 
@@ -88,6 +89,19 @@ def test_a_killed_job_ends_at_the_weights_of_one_that_never_stopped(tmp_path: Pa
     again = run(resumed, tmp_path / "broken")
     assert same(weights(resumed), weights(whole))
     assert again.history == outcome.history
+
+
+def test_what_a_job_goes_on_from_is_not_written_again(tmp_path: Path) -> None:
+    def kill(done: int, total: int) -> None:
+        if done in (5, 7):
+            raise Killed
+
+    found = []
+    for _ in range(2):
+        with pytest.raises(Killed):
+            run(Line(), tmp_path, progress=kill)
+        found.append((tmp_path / "step-00000004").stat().st_ino)
+    assert found[0] == found[1]
 
 
 def test_an_interrupt_loses_no_step(tmp_path: Path) -> None:
@@ -211,6 +225,128 @@ def test_bad_schedules_and_runaway_losses_are_told(tmp_path: Path) -> None:
         run(frozen, tmp_path)
 
 
+class Blot:
+    """Points of which those of one batch are no numbers."""
+
+    def __init__(self, bad: int) -> None:
+        self.bad = bad
+
+    def batch(self, number: int) -> Batch:
+        found = Points().batch(number)
+        return {**found, "x": np.full_like(found["x"], np.nan)} if number == self.bad else found
+
+
+class Steep(Line):
+    """A line whose loss is finite and whose gradient is not, from the pass `since` on."""
+
+    def __init__(self, since: int) -> None:
+        super().__init__()
+        self.since, self.passes = since, 0
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        self.passes += 1
+        loss = super().forward(x, y)
+        return loss + (self.out.bias * 0).square().sum().sqrt() if self.passes > self.since else loss
+
+
+@pytest.mark.parametrize(
+    ("module", "feed", "told"),
+    [
+        (Line(), Blot(13), "at step 7 the loss of line is nan in batch 13"),
+        (
+            Steep(12),
+            Points(),
+            r"at step 7 the gradient of line is not finite in batches 12 to 13, .*line.out.bias",
+        ),
+    ],
+    ids=["loss", "gradient"],
+)
+def test_a_runaway_step_names_its_batch_and_touches_nothing(
+    tmp_path: Path, module: Line, feed: Feed, told: str
+) -> None:
+    seen: list[dict[str, torch.Tensor]] = []
+    schedule = Schedule(12, learning_rate=1e-2, accumulate=2, checkpoint_every=4)
+    kept = "The checkpoint of step 4 is the last good one and is kept. Choose a lower learning_rate"
+    for _ in range(2):  # whoever starts it again meets the same batch, from the same checkpoint
+        with pytest.raises(InvalidInput, match=f"{told}.*{kept}"):
+            train(
+                [Term("line", module, feed)], schedule, place=HERE, folder=tmp_path, key="",
+                progress=lambda done, total: seen.append(weights(module)),
+            )  # fmt: skip
+        assert same(weights(module), seen[-1])
+        if isinstance(module, Steep):
+            module.passes = 8  # as many as the steps of the checkpoint took
+    assert len(seen) == 6 + 2
+    found = load_checkpoint(tmp_path, key="")
+    assert found is not None
+    assert found.step == 4
+    assert same({name.removeprefix("model.terms.line."): t for name, t in found.tensors.items()
+                 if name.startswith("model.")}, seen[3])  # fmt: skip
+
+
+def test_all_objectives_that_ran_away_are_named(tmp_path: Path) -> None:
+    terms = [Term("good", Line(), Points()), Term("bad", Line(), Blot(0)), Term("worse", Line(), Blot(0))]
+    with pytest.raises(
+        InvalidInput, match=r"the loss of bad is nan, worse is nan in batch 0\. No checkpoint"
+    ):
+        train(terms, Schedule(3), place=HERE, folder=tmp_path, key="")
+
+
+def test_weights_whose_loss_ran_away_are_no_checkpoint(tmp_path: Path) -> None:
+    """Though each step is to be stored, those of the first are not: they gave no finite loss, or are not finite."""
+    with pytest.raises(
+        InvalidInput, match=r"at step 2 the loss of line is (inf|nan) in batch 1\. No checkpoint"
+    ):
+        run(Line(), tmp_path, learning_rate=1e30, steps=50, checkpoint_every=1)
+    assert load_checkpoint(tmp_path, key="k") is None
+    module = Line()
+
+    def overflow(step: int) -> None:
+        module.out.bias.data.fill_(torch.inf)
+
+    with pytest.raises(InvalidInput, match=r"the weights are not finite after step 1\. No checkpoint"):
+        run(module, tmp_path, steps=1, after_step=overflow)
+    assert load_checkpoint(tmp_path, key="k") is None
+
+
+def test_with_a_lower_rate_it_begins_anew_and_survives_a_kill(tmp_path: Path) -> None:
+    """As the jobs of this package do, the key tells the rate; what the old one left behind is not in the way."""
+
+    def attempt(module: Line, rate: float, feed: Feed, folder: Path, **options: Any) -> Outcome:
+        schedule = Schedule(12, learning_rate=rate, checkpoint_every=2, seed=5)
+        return train(
+            [Term("line", module, feed)], schedule, place=HERE, folder=folder, key=str(rate), **options
+        )
+
+    with pytest.raises(InvalidInput, match="checkpoint of step 8 is the last good one"):
+        attempt(Line(), 1.0, Blot(9), tmp_path / "one")
+
+    left = []
+    for at in (4, 6):
+
+        def kill(done: int, total: int, at: int = at) -> None:
+            if done == at:
+                raise Killed
+
+        with pytest.raises(Killed):
+            attempt(Line(), 1e-2, Points(), tmp_path / "one", progress=kill)
+        left.append(sorted(int(path.name[-2:]) for path in (tmp_path / "one").iterdir()))
+    # those of the other rate go when there are two of its own
+    assert left == [[2, 6, 8], [2, 4]]
+    resumed, whole = Line(), Line()
+    steps: list[int] = []
+    attempt(resumed, 1e-2, Points(), tmp_path / "one", progress=lambda done, total: steps.append(done))
+    assert steps[0] == 5
+    attempt(whole, 1e-2, Points(), tmp_path / "whole")
+    assert same(weights(resumed), weights(whole))
+
+
+def test_a_figure_that_is_no_number_is_never_the_best(tmp_path: Path) -> None:
+    values = iter([float("nan"), 2.0, float("nan"), 3.0])
+    outcome = run(Line(), tmp_path, steps=8, eval_every=2, evaluate=lambda: {"held_out": next(values)})
+    assert (outcome.best_step, outcome.best) == (4, 2.0)
+
+
 def test_the_rate_warms_up_and_falls_to_a_tenth() -> None:
     schedule = Schedule(100, learning_rate=1.0)
     rates = [schedule.rate(step) for step in range(100)]
@@ -244,3 +380,26 @@ def test_it_learns_on_a_gpu_in_bfloat16(tmp_path: Path) -> None:
     )
     losses = [figures["loss"] for _, figures in outcome.history]
     assert np.mean(losses[-20:]) < 0.3 * np.mean(losses[:20])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_killed_job_on_a_gpu_in_bfloat16_ends_where_an_unbroken_one_does(tmp_path: Path) -> None:
+    def attempt(name: str, **options: Any) -> Line:
+        module = Line()
+        schedule = Schedule(12, learning_rate=1e-2, checkpoint_every=4, seed=5)
+        place = find_place("cuda", "bfloat16")
+        train(
+            [Term("line", module, Points())], schedule, place=place, folder=tmp_path / name, key="", **options
+        )
+        return module
+
+    def kill(done: int, total: int) -> None:
+        if done == 7:
+            raise Killed
+
+    with pytest.raises(Killed):
+        attempt("broken", progress=kill)
+    resumed, whole = attempt("broken"), attempt("whole")
+    assert next(resumed.parameters()).is_cuda
+    for one, other in zip(resumed.parameters(), whole.parameters(), strict=True):
+        torch.testing.assert_close(one, other)

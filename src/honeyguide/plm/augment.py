@@ -25,6 +25,7 @@ from honeyguide.plm.noise import (
 )
 from honeyguide.plm.synonyms import Synonyms
 from honeyguide.plm.tokens import Tokens, tokens_of
+from honeyguide.plm.train import feeds
 
 _CHARS_PER_TOKEN = (
     32  # a text is cut here before anything happens to it: far behind what the token limit would keep
@@ -156,6 +157,15 @@ class NoisyFeed:
     def batch(self, number: int) -> dict[str, NDArray[np.generic]]:
         """The batch of that number."""
         return replace(self.feed, tokens=self.texts.at(number)).batch(number)
+
+    @property
+    def least(self) -> int:
+        """What the feed says."""
+        return feeds.least_rows(self.feed)
+
+    def cut(self, batch: feeds.Batch, begin: int, end: int) -> feeds.Batch:
+        """As the feed cuts its batches."""
+        return feeds.cut(self.feed, batch, begin, end)
 
 
 def noisy_reading(

@@ -6,12 +6,14 @@ What a contrastive objective is fed with that pulls both views together. Like ev
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from honeyguide.errors import InvalidInput
 from honeyguide.plm.batches import Shuffled
+from honeyguide.plm.train import feeds
 from honeyguide.types import Rows
 
 
@@ -120,6 +122,8 @@ class ViewFeed:
     operations: Operations
     seed: int
 
+    least: ClassVar[int] = 2  # one history alone has nothing to be told from
+
     @classmethod
     def of(
         cls,
@@ -151,6 +155,10 @@ class ViewFeed:
         first, first_mask = self._lines([one for one, _ in found])
         second, second_mask = self._lines([other for _, other in found])
         return {"first": first, "first_mask": first_mask, "second": second, "second_mask": second_mask}
+
+    def cut(self, batch: feeds.Batch, begin: int, end: int) -> feeds.Batch:
+        """Some histories of a batch."""
+        return {name: array[begin:end] for name, array in batch.items()}
 
     def _lines(self, views: list[Rows]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         lines = np.full((len(views), max(map(len, views))), self.pad, dtype=np.int64)

@@ -23,7 +23,7 @@ from honeyguide.plm.heads.head import Feeding
 from honeyguide.plm.objectives.masked import MaskedLanguage
 from honeyguide.plm.shapes import stack
 from honeyguide.plm.tokens import Tokens
-from honeyguide.plm.train.loop import Batch
+from honeyguide.plm.train.feeds import Batch
 
 _ATTENTION = re.compile(r"(^|\.)(query|key|value|[qkv]|[qkv]_lin|[qkv]_proj)$")
 

@@ -16,7 +16,7 @@ from honeyguide.plm.backbone import Backbone, Special, pooled
 from honeyguide.plm.batches import Shuffled, padded
 from honeyguide.plm.files import VECTORS
 from honeyguide.plm.tokens import Tokens
-from honeyguide.plm.train.loop import Feed
+from honeyguide.plm.train.feeds import Feed
 from honeyguide.types import Rows, State, Vectors
 
 

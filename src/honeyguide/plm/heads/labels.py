@@ -21,7 +21,7 @@ from honeyguide.plm.batches import Shuffled
 from honeyguide.plm.heads.head import Feeding, Head, Reader, each_text
 from honeyguide.plm.heads.scores import accuracy, average_precision, macro_f1, r_squared
 from honeyguide.plm.tokens import Tokens, tokens_of
-from honeyguide.plm.train.loop import Batch
+from honeyguide.plm.train.feeds import Batch
 from honeyguide.types import Vectors
 
 

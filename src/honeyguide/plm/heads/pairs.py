@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from honeyguide.plm.heads.head import Feeding, Head, Reader, each_text
 from honeyguide.plm.heads.scores import ndcg, ordered
 from honeyguide.plm.objectives.contrastive import PairFeed, in_batch_loss
 from honeyguide.plm.tokens import Tokens, tokens_of
-from honeyguide.plm.train.loop import Batch
+from honeyguide.plm.train.feeds import Batch
 from honeyguide.types import Floats, Rows, Vectors
 
 K = 10
@@ -127,6 +127,8 @@ class JudgedFeed:
     feeding: Feeding
     order: Shuffled
 
+    least: ClassVar[int] = 1
+
     def batch(self, number: int) -> Batch:
         """The batch of that number."""
         groups = [self.groups[int(place)] for place in self.order.batch(number)]
@@ -139,6 +141,14 @@ class JudgedFeed:
             "ids": ids, "mask": mask, "item_ids": item_ids, "item_mask": item_mask, "owner": owner,
             "relevance": relevance,
         }  # fmt: skip
+
+    def cut(self, batch: Batch, begin: int, end: int) -> Batch:
+        """Some queries of a batch, and their items."""
+        owner = np.asarray(batch["owner"], dtype=np.int64)
+        theirs = (owner >= begin) & (owner < end)
+        items = {name: batch[name][theirs] for name in ("item_ids", "item_mask", "relevance")}
+        return {"ids": batch["ids"][begin:end], "mask": batch["mask"][begin:end], **items,
+                "owner": owner[theirs] - begin}  # fmt: skip
 
     def _texts(self, rows: Rows) -> tuple[Any, Any]:
         return self.feeding.padded([self.tokens.text(int(row), self.feeding.limit) for row in rows])

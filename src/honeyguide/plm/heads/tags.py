@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from honeyguide.plm.files import TAGS
 from honeyguide.plm.heads.head import Feeding, Head, Reader, each_text
 from honeyguide.plm.heads.scores import accuracy, macro_f1
 from honeyguide.plm.tokens import tokens_of
-from honeyguide.plm.train.loop import Batch
+from honeyguide.plm.train.feeds import Batch, cut_places
 from honeyguide.plm.words import first_tokens, words_of
 from honeyguide.types import Rows, Vectors
 
@@ -49,6 +49,8 @@ class TagFeed:
     feeding: Feeding
     order: Shuffled
 
+    least: ClassVar[int] = 1
+
     def batch(self, number: int) -> Batch:
         """The batch of that number."""
         rows = [int(row) for row in self.order.batch(number)]
@@ -56,6 +58,10 @@ class TagFeed:
         places = [line * ids.shape[1] + 1 + self.places[row] for line, row in enumerate(rows)]
         targets = np.concatenate([self.targets[row] for row in rows])
         return {"ids": ids, "mask": mask, "places": np.concatenate(places), "targets": targets}
+
+    def cut(self, batch: Batch, begin: int, end: int) -> Batch:
+        """Some texts of a batch, and their words."""
+        return cut_places(batch, begin, end)
 
 
 class TokenClassification(Head[Tagged]):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from honeyguide.errors import InvalidInput
 from honeyguide.plm.tokens import Tokens
-from honeyguide.plm.train.loop import Batch
+from honeyguide.plm.train.feeds import Batch
 
 
 @dataclass(frozen=True, eq=False)

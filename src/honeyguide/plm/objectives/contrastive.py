@@ -7,7 +7,7 @@ Every other item of the batch is a negative, less likely the more popular it is 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from honeyguide.errors import InvalidInput
 from honeyguide.plm.backbone import Special, pooled
 from honeyguide.plm.batches import Shuffled, padded
 from honeyguide.plm.tokens import Tokens
-from honeyguide.plm.train.loop import Batch
+from honeyguide.plm.train.feeds import Batch
 from honeyguide.types import Rows
 
 _NEVER = -1e9
@@ -40,6 +40,8 @@ class PairFeed:
     log_q: NDArray[np.float64]
     known: NDArray[np.int64]
     """Sorted codes first * n + second of all pairs, for telling what is no negative."""
+
+    least: ClassVar[int] = 2  # one pair alone has nothing to be told from
 
     @classmethod
     def of(
@@ -84,6 +86,11 @@ class PairFeed:
             "banned": banned.astype(np.int64),
             "log_q": self.log_q[second].astype(np.float32),
         }
+
+    def cut(self, batch: Batch, begin: int, end: int) -> Batch:
+        """Some pairs of a batch: only each other's texts are their negatives then."""
+        cut = {name: array[begin:end] for name, array in batch.items()}
+        return {**cut, "banned": batch["banned"][begin:end, begin:end]}
 
     def _texts(self, rows: Rows) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         texts = [self.tokens.text(int(row), self.limit) for row in rows]

@@ -16,7 +16,7 @@ from honeyguide.errors import InvalidInput
 from honeyguide.plm.backbone import Special
 from honeyguide.plm.batches import Shuffled
 from honeyguide.plm.tokens import Tokens
-from honeyguide.plm.train.loop import Batch
+from honeyguide.plm.train.feeds import Batch
 from honeyguide.types import Rows
 
 

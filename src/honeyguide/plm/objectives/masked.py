@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from honeyguide.errors import InvalidInput
 from honeyguide.plm.backbone import Special
 from honeyguide.plm.batches import Shuffled, padded
 from honeyguide.plm.tokens import Tokens
-from honeyguide.plm.train.loop import Batch
+from honeyguide.plm.train.feeds import Batch, cut_places
 
 _HIDDEN, _SWAPPED = 0.8, 0.1  # of the chosen places; the rest keep what stood there
 
@@ -36,6 +36,8 @@ class MaskedFeed:
     share: float = 0.15
     whole_words: bool = True
     seed: int = 0
+
+    least: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         if self.special.mask is None:
@@ -77,6 +79,10 @@ class MaskedFeed:
         targets = ids.reshape(-1)[places].copy()
         self._hide(ids.reshape(-1), places, rng)
         return {"ids": ids, "mask": mask, "places": places, "targets": targets}
+
+    def cut(self, batch: Batch, begin: int, end: int) -> Batch:
+        """Some texts of a batch, and what is hidden in them."""
+        return cut_places(batch, begin, end)
 
     def _chosen(self, row: int, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
         """Ascending places of a text that are to be guessed."""

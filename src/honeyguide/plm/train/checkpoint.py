@@ -3,7 +3,8 @@
     folder/step-00000120/tensors.safetensors   parameters, optimiser state, best parameters so far
     folder/step-00000120/state.json            the step, what was measured, and the sha256 of the tensors
 
-The last two are kept, so that one which a crash or a bad disk has spoilt costs only the steps since the one before.
+The last two of a job are kept, so that one which a crash or a bad disk has spoilt costs only the steps since the one
+before. Those of another job, with a learning rate that ran away for one, are kept until there are two of the new one.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, key: str) -> None:
-    """Store a checkpoint of the job that `key` names, and let go of all but the last two."""
+    """Store a checkpoint of the job that `key` names, and let go of those that are no longer needed."""
     folder.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(dir=folder, prefix=".staging-"))
     try:
@@ -56,18 +57,15 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, key: str) -> None:
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise
-    for old in _found(folder)[:-_KEPT]:
-        shutil.rmtree(old)
+    _let_go(folder, key)
 
 
 def load_checkpoint(folder: Path, *, key: str) -> Checkpoint | None:
-    """The newest sound checkpoint; None where there is none, or where it belongs to another job."""
+    """The newest sound checkpoint of this job; None where there is none."""
     for path in reversed(_found(folder)):
         try:
             told = json.loads((path / _STATE).read_text())
-            if told["key"] != key:
-                return None
-            if _sha256(path / _TENSORS) == told["sha256"]:
+            if told["key"] == key and _sha256(path / _TENSORS) == told["sha256"]:
                 return Checkpoint(int(told["step"]), load_file(path / _TENSORS), told["state"])
         except (OSError, ValueError, KeyError, SafetensorError):
             continue
@@ -91,6 +89,20 @@ def put_tensors(own: Mapping[str, torch.Tensor], tensors: Mapping[str, torch.Ten
 
 def _found(folder: Path) -> list[Path]:
     return sorted(folder.glob("step-*")) if folder.is_dir() else []
+
+
+def _let_go(folder: Path, key: str) -> None:
+    own = [path for path in _found(folder) if _key_of(path) == key]
+    if len(own) >= _KEPT:
+        for path in set(_found(folder)).difference(own[-_KEPT:]):
+            shutil.rmtree(path)
+
+
+def _key_of(path: Path) -> str | None:
+    try:
+        return str(json.loads((path / _STATE).read_text())["key"])
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def _sha256(path: Path) -> str:

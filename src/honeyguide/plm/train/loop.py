@@ -2,20 +2,26 @@
 
 Everything random in a step comes from the seed and the number of its batch, so a checkpoint needs no generators: a
 job that is killed and started again ends at the weights of one that never stopped, to the bit on one machine.
+
+A batch that does not fit into memory is passed over in halves, and so are all that follow: a step learns from the
+same examples as before, with the gradient of their whole batch where the loss is a mean over them. Contrastive
+objectives have half as many in-batch negatives then: what they learn is not the same.
 """
 
 from __future__ import annotations
 
+import logging
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.nn.parallel import DistributedDataParallel
 
 from honeyguide.errors import InvalidInput
@@ -27,18 +33,16 @@ from honeyguide.plm.train.checkpoint import (
     save_checkpoint,
 )
 from honeyguide.plm.train.devices import Place
+from honeyguide.plm.train.feeds import Batch as Batch
+from honeyguide.plm.train.feeds import Feed as Feed
+from honeyguide.plm.train.feeds import Piece, most_pieces, pieces, tokens_in
+from honeyguide.plm.train.memory import NoRoom, give_back, is_out_of_memory, said, told_when_full
 from honeyguide.types import Progress, silent
 
-Batch = dict[str, NDArray[np.generic]]
-"""What a module's `forward` takes, by argument name."""
-
-
-class Feed(Protocol):
-    """An endless row of batches in which each is found by its number alone."""
-
-    def batch(self, number: int) -> Batch:
-        """The batch of that number, from 0; the same whenever it is asked for."""
-        ...
+_LOG = logging.getLogger(__name__)
+_SMALLER = "lower max_tokens, or take a smaller model"
+_ADAMW = ("what AdamW needs for each weight", "take a smaller model, or train less of it, with adapters")
+_TOGETHER = "Several processes do not halve batches: choose smaller ones, and accumulate as many more of them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +100,18 @@ class Joint(torch.nn.Module):
         self.terms = torch.nn.ModuleDict({term.name: term.module for term in terms})
         self.weights = {term.name: term.weight for term in terms}
 
-    def forward(self, batches: Mapping[str, Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-        """Each objective's loss and, as `loss`, their weighted sum."""
-        losses = {name: module(**batches[name]) for name, module in self.terms.items()}
+    def forward(
+        self,
+        batches: Mapping[str, Mapping[str, torch.Tensor]],
+        shares: Mapping[str, float] | None = None,
+    ) -> dict[str, torch.Tensor]:
+        """Each objective's loss and, as `loss`, their weighted sum, of the objectives that there are batches of.
+
+        Losses are multiplied by `shares`, where those are given.
+        """
+        losses = {name: self.terms[name](**batch) for name, batch in batches.items()}
+        if shares is not None:
+            losses = {name: shares[name] * loss for name, loss in losses.items()}
         total = torch.stack([self.weights[name] * loss for name, loss in losses.items()]).sum()
         return {**losses, "loss": total}
 
@@ -139,12 +152,16 @@ Evaluate = Callable[[], Mapping[str, float]]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a job ended: the step of the weights that were kept, and all figures that were logged, by step."""
+    """How a job ended: the step of the weights that were kept, and all figures that were logged, by step.
+
+    `halvings` says how often batches were halved because memory was full.
+    """
 
     steps: int
     best_step: int
     best: float | None
     history: tuple[tuple[int, Mapping[str, float]], ...] = field(repr=False)
+    halvings: int = 0
 
 
 @dataclass
@@ -156,6 +173,7 @@ class _Standing:
     best: float | None = None
     worse: int = 0
     history: list[tuple[int, dict[str, float]]] = field(default_factory=list)
+    halvings: int = 0
 
 
 def train(
@@ -170,27 +188,27 @@ def train(
     backward: Backward = plain,
     after_step: AfterStep = nothing,
     progress: Progress = silent,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Outcome:
     """Train the modules of `terms` in place, on from the newest checkpoint of the job `key` in `folder`.
 
     With `evaluate` they end as they were when its first figure was lowest. An interrupt stores a checkpoint first.
     What `after_step` has to remember between steps belongs into buffers of the modules: those are in the checkpoint.
+    Only the tracker hears `tokens_per_second`, those of this process by `clock`, padding left out. InvalidInput where
+    a loss or a gradient is not finite, or where not even single examples fit into memory.
     """
-    job = _Job(terms, schedule, place, folder, key, backward)
+    job = _Job(terms, schedule, place, folder, key, backward, clock)
     told = tracker if tracker is not None and place.leads else NoTracker()
     standing = job.resume()
     try:
         while standing.step < schedule.steps and standing.worse < schedule.patience:
-            losses = job.step(standing.step)
+            figures = job.step(standing)
             standing.step += 1
             after_step(standing.step)
-            figures = {**losses, "learning_rate": schedule.rate(standing.step - 1)}
             if evaluate and _is_due(standing.step, schedule):
                 figures |= job.look(evaluate, standing)
             standing.history.append((standing.step, figures))
-            told.log(standing.step, figures)
-            if standing.step % schedule.checkpoint_every == 0:
-                job.store(standing)
+            told.log(standing.step, {**figures, "tokens_per_second": job.tokens_per_second})
             progress(standing.step, schedule.steps)
     except KeyboardInterrupt:
         job.store(standing)
@@ -198,7 +216,9 @@ def train(
     job.store(standing)
     job.put_best()
     progress(schedule.steps, schedule.steps)
-    return Outcome(standing.step, standing.best_step, standing.best, tuple(standing.history))
+    return Outcome(
+        standing.step, standing.best_step, standing.best, tuple(standing.history), standing.halvings
+    )
 
 
 def _is_due(step: int, schedule: Schedule) -> bool:
@@ -214,11 +234,12 @@ class _Job:
         folder: Path,
         key: str,
         backward: Backward,
+        clock: Callable[[], float],
     ) -> None:
         if not terms:
             raise InvalidInput("there is nothing to learn: give at least one objective")
         self._terms, self._schedule, self._place = tuple(terms), schedule, place
-        self._folder, self._key, self._backward = folder, key, backward
+        self._folder, self._key, self._backward, self._clock = folder, key, backward, clock
         self._module = Joint(terms).to(place.device)
         self._wrapped: torch.nn.Module = self._module
         if place.world > 1:
@@ -237,50 +258,159 @@ class _Job:
         self._optimiser = torch.optim.AdamW(
             groups, lr=schedule.learning_rate, fused=place.device.type == "cuda"
         )
+        self._make_room()
         self._best: dict[str, torch.Tensor] = {}
+        self._stored: int | None = None
+        self._tokens, self._seconds = 0, 0.0
 
-    def step(self, number: int) -> dict[str, float]:
-        """Learn from the batches of one step; the mean losses."""
+    def _make_room(self) -> None:
+        """For what AdamW remembers of each weight: halving batches helps with the rest, but not with this."""
+        with told_when_full(*_ADAMW):
+            for parameter in self._learned.values():
+                self._optimiser.state[parameter] = {
+                    "step": torch.zeros((), device=parameter.device),
+                    "exp_avg": torch.zeros_like(parameter, requires_grad=False),
+                    "exp_avg_sq": torch.zeros_like(parameter, requires_grad=False),
+                }
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Of the last step: its passes and its update, not what else was done between two steps."""
+        return self._tokens / max(self._seconds, 1e-9)
+
+    def step(self, standing: _Standing) -> dict[str, float]:
+        """Learn from the batches of one step; its figures."""
+        began, before = self._clock(), standing.halvings
+        losses = self._gradients(standing)
+        self._seconds = self._clock() - began
+        due = standing.step > 0 and standing.step % self._schedule.checkpoint_every == 0
+        # not before now: what gives a finite loss is worth going on from; and a job that was halved need not run out
+        # of memory again when it is killed
+        if (due and standing.step != self._stored) or standing.halvings > before:
+            self.store(standing)
+        began = self._clock()
+        rate = self._update(standing.step)
+        self._seconds += self._clock() - began
+        halved = {"halvings": float(standing.halvings)} if standing.halvings else {}
+        return {**losses, "learning_rate": rate, **halved}
+
+    def _gradients(self, standing: _Standing) -> dict[str, float]:
+        """Those of a step, in pieces as small as memory asks for; the mean losses."""
         self._module.train()
+        while True:
+            try:
+                return self._pass_over(standing.step, standing.halvings)
+            except NoRoom as error:
+                told, divisible = str(error), error.divisible
+            # only out here has the error let go of what it held
+            self._halve(standing, told, divisible=divisible)
+
+    def _halve(self, standing: _Standing, told: str, *, divisible: bool) -> None:
         self._optimiser.zero_grad(set_to_none=True)
-        for group in self._optimiser.param_groups:
-            group["lr"] = self._schedule.rate(number)
-        share = 1 / self._schedule.accumulate
+        give_back(self._place.device)
+        if not divisible:
+            raise InvalidInput(f"{told}. It cannot be cut any smaller: {_SMALLER}")
+        if self._place.world > 1:
+            raise InvalidInput(f"{told}. {_TOGETHER}")
+        standing.halvings += 1
+        step, parts = standing.step + 1, 2**standing.halvings
+        _LOG.warning("%s. From step %d on every batch is passed over in %d parts", told, step, parts)
+
+    def _pass_over(self, step: int, halvings: int) -> dict[str, float]:
+        self._optimiser.zero_grad(set_to_none=True)
+        self._tokens = 0
+        numbers = self._numbers(step)
         totals: dict[str, float] = {}
-        for part in range(self._schedule.accumulate):
-            batch = (number * self._schedule.accumulate + part) * self._place.world + self._place.rank
-            for name, loss in self._learn(batch, share, ends=part == self._schedule.accumulate - 1).items():
-                totals[name] = totals.get(name, 0.0) + share * float(loss.detach())
-        if not math.isfinite(totals["loss"]):
-            raise InvalidInput(
-                f"the loss is {totals['loss']} at step {number + 1}: choose a lower learning_rate"
-            )
-        torch.nn.utils.clip_grad_norm_(self._learned.values(), self._schedule.clip)
-        self._optimiser.step()
+        for number in numbers:
+            losses = self._learn(number, halvings, ends=number == numbers[-1])
+            if not math.isfinite(losses["loss"]):
+                raise self._runaway(f"at step {step + 1} {_bad_losses(losses)} in batch {number}")
+            for name, loss in losses.items():
+                totals[name] = totals.get(name, 0.0) + loss / len(numbers)
+        norm = torch.nn.utils.get_total_norm([p.grad for p in self._learned.values() if p.grad is not None])
+        if not math.isfinite(norm):
+            raise self._runaway(f"at step {step + 1} {self._bad_gradients(numbers)}")
+        torch.nn.utils.clip_grads_with_norm_(self._learned.values(), self._schedule.clip, norm)
         return totals
 
-    def _learn(self, number: int, share: float, *, ends: bool) -> Losses:
-        torch.manual_seed(_mix(self._schedule.seed, number))  # dropout is a function of the batch's number
-        batches = {
-            term.name: {
-                k: torch.from_numpy(v).to(self._place.device) for k, v in term.feed.batch(number).items()
-            }
-            for term in self._terms
-        }
+    def _numbers(self, step: int) -> list[int]:
+        """The batches of a step."""
+        count, place = self._schedule.accumulate, self._place
+        return [(step * count + part) * place.world + place.rank for part in range(count)]
 
+    def _learn(self, number: int, halvings: int, *, ends: bool) -> dict[str, float]:
+        """Add the gradients of a batch of each objective; its losses."""
+        torch.manual_seed(_mix(self._schedule.seed, number))  # dropout is a function of the batch's number
+        whole = {term.name: term.feed.batch(number) for term in self._terms}
+        cut = [pieces(term.feed, whole[term.name], 2**halvings) for term in self._terms]
+        self._tokens += sum(tokens_in(batch) for batch in whole.values())
+        totals: dict[str, float] = {}
+        parts = list(zip_longest(*cut))
+        for place, part in enumerate(parts):
+            given = {
+                term.name: piece for term, piece in zip(self._terms, part, strict=True) if piece is not None
+            }
+            try:
+                losses = self._pass(given, ends=ends and place == len(parts) - 1)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                divisible = any(
+                    most_pieces(term.feed, whole[term.name]) > 2**halvings for term in self._terms
+                )
+                raise NoRoom(number, said(error), divisible=divisible) from None
+            for name, loss in losses.items():
+                totals[name] = totals.get(name, 0.0) + float(loss.detach())
+        return totals
+
+    def _pass(self, given: Mapping[str, Piece], *, ends: bool) -> Losses:
+        """Forward and backward over a piece of each objective's batch."""
+        device = self._place.device
+        batches = {
+            name: {k: torch.from_numpy(v).to(device) for k, v in piece.batch.items()}
+            for name, piece in given.items()
+        }
+        shares = {name: piece.share for name, piece in given.items()}
+        told = () if set(shares.values()) == {1.0} else (shares,)
         quiet = self._wrapped.no_sync if isinstance(self._wrapped, DistributedDataParallel) else nullcontext
+        half = self._place.dtype == torch.bfloat16
 
         def losses(*, last: bool = True) -> Losses:
             with (
                 nullcontext() if last and ends else quiet(),
-                torch.autocast(
-                    self._place.device.type, torch.bfloat16, enabled=self._place.dtype == torch.bfloat16
-                ),
+                torch.autocast(device.type, torch.bfloat16, enabled=half),
             ):
-                found: Losses = self._wrapped(batches)
+                found: Losses = self._wrapped(batches, *told)
             return found
 
-        return self._backward(losses, self._module, share)
+        return self._backward(losses, self._module, 1 / self._schedule.accumulate)
+
+    def _update(self, step: int) -> float:
+        """Move the weights; the learning rate."""
+        rate = self._schedule.rate(step)
+        for group in self._optimiser.param_groups:
+            group["lr"] = rate
+        with told_when_full(*_ADAMW):
+            self._optimiser.step()
+        return rate
+
+    def _bad_gradients(self, numbers: Sequence[int]) -> str:
+        names = [
+            name for name, p in self._learned.items() if p.grad is not None and not p.grad.isfinite().all()
+        ]
+        first = f", that of {names[0].removeprefix('terms.')} for one" if names else ""
+        objectives = ", ".join(term.name for term in self._terms)
+        batches = f"batch {numbers[0]}" if len(numbers) == 1 else f"batches {numbers[0]} to {numbers[-1]}"
+        return f"the gradient of {objectives} is not finite in {batches}{first}"
+
+    def _runaway(self, told: str) -> InvalidInput:
+        kept = "No checkpoint was stored yet"
+        if self._stored is not None:
+            kept = f"The checkpoint of step {self._stored} is the last good one and is kept"
+        return InvalidInput(
+            f"{told}. {kept}. Choose a lower learning_rate, with which the job begins anew; if that does not "
+            "help, look at what is learned from"
+        )
 
     def look(self, evaluate: Evaluate, standing: _Standing) -> dict[str, float]:
         """Measure on held-out data and keep the weights where they are the best so far."""
@@ -288,7 +418,7 @@ class _Job:
         with torch.no_grad():
             figures = dict(evaluate())
         value = next(iter(figures.values()))
-        if standing.best is None or value < standing.best:
+        if math.isfinite(value) and (standing.best is None or value < standing.best):
             standing.best, standing.best_step, standing.worse = value, standing.step, 0
             self._best = {name: t.detach().to("cpu", copy=True) for name, t in self._learned.items()}
         else:
@@ -296,7 +426,10 @@ class _Job:
         return figures
 
     def store(self, standing: _Standing) -> None:
-        """Write a checkpoint, on the process that leads."""
+        """Write a checkpoint, on the process that leads; weights that are not finite are not worth it."""
+        if not all(bool(p.isfinite().all()) for p in self._learned.values()):
+            raise self._runaway(f"the weights are not finite after step {standing.step}")
+        self._stored = standing.step
         if not self._place.leads:
             return
         tensors = {f"model.{name}": tensor for name, tensor in self._changing().items()}
@@ -309,6 +442,7 @@ class _Job:
             "best": standing.best,
             "worse": standing.worse,
             "history": standing.history,
+            "halvings": standing.halvings,
         }
         save_checkpoint(self._folder, Checkpoint(standing.step, tensors, state), key=self._key)
 
@@ -328,12 +462,15 @@ class _Job:
         put_tensors(self._changing(), parts["model"])
         for name, tensor in parts["optimiser"].items():
             key, parameter = name.split(".", 1)
-            where = torch.device("cpu") if key == "step" else self._place.device
-            self._optimiser.state[self._learned[parameter]][key] = tensor.to(where)
+            self._optimiser.state[self._learned[parameter]][key] = tensor.to(self._place.device)
         self._best = parts["best"]
+        self._stored = found.step
         state = found.state
+        halvings = int(state.get("halvings", 0))  # those of before there were any have none
+        if halvings and self._place.world > 1:
+            raise InvalidInput(_TOGETHER)
         history = [(int(step), dict(figures)) for step, figures in state["history"]]
-        return _Standing(found.step, state["best_step"], state["best"], state["worse"], history)
+        return _Standing(found.step, state["best_step"], state["best"], state["worse"], history, halvings)
 
     def put_best(self) -> None:
         """Write the best weights back, where any were kept."""
@@ -341,6 +478,12 @@ class _Job:
             for name, tensor in self._best.items():
                 self._learned[name].copy_(tensor)
         self._module.eval()
+
+
+def _bad_losses(losses: Mapping[str, float]) -> str:
+    bad = [name for name, loss in losses.items() if name != "loss" and not math.isfinite(loss)]
+    told = ", ".join(f"{name} is {losses[name]}" for name in bad)
+    return f"the loss of {told}" if bad else f"the weighted sum of losses is {losses['loss']}"
 
 
 def _mix(seed: int, number: int) -> int:
