@@ -9,7 +9,7 @@ whose texts were never read. Every way runs in a process of its own, seed by see
 full training. Without --data the task is to tell the department of the Complete Journey's items; a folder with
 `reviews.parquet` (clothing reviews) or `relevance.parquet` (searches with judged items) brings its own.
 Rates were chosen with --validate, which measures on the part for choosing and leaves the test part alone. On a CUDA
-device memory is the device's, and MFU is what share of its bfloat16 peak the necessary products make up.
+device memory is the device's, and MFU is what share of its peak the necessary products make up.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from finetune_tasks import Task, open_task
@@ -36,8 +37,10 @@ from honeyguide.plm.adapters.way import Full, HeadOnly, Way
 from honeyguide.plm.backbone import Backbone, open_backbone
 from honeyguide.plm.finetune import FineTuned, Regime, Split, finetune
 from honeyguide.plm.heads.head import Feeding
+from honeyguide.plm.train import throughput
 from honeyguide.plm.train.devices import Place, find_place
-from honeyguide.plm.train.loop import Batch, Schedule
+from honeyguide.plm.train.feeds import Batch
+from honeyguide.plm.train.loop import Schedule
 from rows import Row, report
 
 WAYS: dict[str, Way] = {
@@ -49,7 +52,6 @@ WAYS: dict[str, Way] = {
     "head": HeadOnly(),
 }
 RATES = {"full": 2e-4, "lora": 2e-3, "adalora": 4e-3, "houlsby": 2e-3, "pfeiffer": 2e-3, "head": 1e-2}
-PEAK_FLOPS = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L4": 121e12, "A10": 125e12}  # dense bfloat16
 STEPS = 14
 PASSES = {
     "full": 3,
@@ -164,10 +166,11 @@ def cost(task: Task, options: argparse.Namespace, way: str, seed: int, place: Pl
             feeding=feeding, regime=Regime(noisy=lambda feed: Same(batch)), progress=note,
         )  # fmt: skip
     seconds = min(b - a for a, b in pairwise(times[:STEPS]))
-    tokens = sum(int(mask.sum()) for mask in masks)
+    lengths = np.concatenate([mask.sum(1) for mask in masks])
+    tokens = int(lengths.sum())
     found = {"examples/s": sum(map(len, masks)) / seconds, "tokens/s": tokens / seconds}
     found["memory, MiB"] = (peaks[STEPS - 1] - before) / 2**20
-    return found | mfu(tuned, way, tokens, seconds, place)
+    return found | mfu(tuned, way, tokens / seconds, float((lengths**2).sum() / tokens), place)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -181,16 +184,17 @@ class Same:
         return self.only
 
 
-def mfu(tuned: FineTuned[Any], way: str, tokens: int, seconds: float, place: Place) -> dict[str, float]:
-    """Products that the way cannot do without, over what the device could have done; only where that is known."""
-    if place.device.type != "cuda" or place.dtype != torch.bfloat16:
-        return {}
-    name = torch.cuda.get_device_name(place.device)
-    peak = next((flops for part, flops in PEAK_FLOPS.items() if part in name), None)
-    if peak is None:
-        return {}
-    embedded = tuned.tuned.backbone.model.get_input_embeddings().weight.numel()
-    return {"MFU, %": 100 * 2 * PASSES.get(way, 2) * (tuned.total - embedded) * tokens / seconds / peak}
+def mfu(tuned: FineTuned[Any], way: str, speed: float, length: float, place: Place) -> dict[str, float]:
+    """Products that the way cannot do without, over what the device could have done; only where that is known.
+
+    `speed` in tokens a second, `length` that of the text of the mean token.
+    """
+    model = tuned.tuned.backbone.model
+    parameters = tuned.total - model.get_input_embeddings().weight.numel()
+    layers, dim = model.config.num_hidden_layers, model.config.hidden_size
+    flops = throughput.flops_per_token(parameters, layers, dim, length, passes=PASSES.get(way, 2))
+    share = throughput.mfu(speed, flops, place.device, place.dtype)
+    return {} if share is None else {"MFU, %": 100 * share}
 
 
 def memory_now(place: Place) -> float:
