@@ -105,7 +105,6 @@ def test_what_is_not_needed_is_taken_out(base: Path, tmp_path: Path) -> None:
     for part in (
         "tokens kept",
         "25% of the heads",
-        "25% of the neurons",
         "50% of the weights set to 0, two of every four",
     ):
         assert part in card

@@ -147,15 +147,20 @@ def fit(
     """Learn from what was imported.
 
     Cleans, reads the catalogue with the language model, discovers interests, learns the prior over users and
-    every user's posterior. What is already computed is not computed again.
+    every user's posterior. What is already computed is not computed again. Started by torchrun, several processes
+    share out what the language model learns.
     """
     from honeyguide.cli.show import Stages, show_fit
     from honeyguide.fit import fit as run_fit
+    from honeyguide.fit import help_fit, is_helper
     from honeyguide.journal.sqlite import SqliteJournal
     from honeyguide.shop.workspace import Workspace
 
     workspace = Workspace.at(shop)
     at, last = moment(now), None if until is None else moment(until)
+    if is_helper():
+        help_fit(workspace, until=last)
+        return
     with workspace.alone("fit"), Stages(quiet=json) as stages:
         workspace.drop_damaged()
         journal = SqliteJournal(workspace.journal)

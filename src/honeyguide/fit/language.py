@@ -75,9 +75,14 @@ class Reading:
 
 def language_stages(reading: Reading) -> Vectors:
     """(n, d): vectors of the catalogue, by the language model that the settings ask for."""
-    adapted = adapt_stage(reading)
-    student = student_stage(reading, adapted)
+    adapted, student = learning_stages(reading)
     return encode_stage(reading, compact_stage(reading, student), adapted)
+
+
+def learning_stages(reading: Reading) -> tuple[str, str]:
+    """What several processes do together: the adapted checkpoint, and the one that serves is made of."""
+    adapted = adapt_stage(reading)
+    return adapted, student_stage(reading, adapted)
 
 
 def adapt_stage(reading: Reading) -> str:

@@ -16,6 +16,7 @@ from honeyguide.data.clean import CleaningReport, clean_once
 from honeyguide.data.table import load_events
 from honeyguide.errors import InvalidInput, NotReady
 from honeyguide.fit.language import Reading, language_stages
+from honeyguide.fit.together import meet_helpers
 from honeyguide.fit.users import items_stage, posterior_stage, taxonomy_stage
 from honeyguide.shop.workspace import Workspace
 from honeyguide.types import Stage, quietly
@@ -53,6 +54,7 @@ def fit(
         table = load_events(workspace.events, catalog, until=until)
     if not len(table.item):
         raise InvalidInput(f"no events are left before {until}: choose a later --until or import more")
+    meet_helpers(workspace)
     vectors = language_stages(Reading(workspace, catalog, table, until, stage))
     taxonomy = taxonomy_stage(workspace, settings, catalog, vectors, table, stage)
     items = items_stage(workspace, settings, catalog, vectors, taxonomy, table, stage)

@@ -22,7 +22,7 @@ from honeyguide.plm.pretrain import Material, Pretraining, Reading, Weights, pre
 from honeyguide.plm.tokens import Tokens, tokenise
 from honeyguide.plm.track import Trackers
 from honeyguide.plm.train.checkpoint import drop_checkpoints
-from honeyguide.plm.train.devices import find_place
+from honeyguide.plm.train.devices import find_place, in_turn
 from honeyguide.plm.train.loop import Outcome, Schedule
 from honeyguide.types import Progress, State, silent
 
@@ -65,7 +65,8 @@ def adapt(
     backbone = open_backbone(
         plan.checkpoint, "causal" if plan.weights.causal else "masked", seed=plan.schedule.seed
     )
-    material = _material(backbone, plan, texts, items, pairs, key, scratch)
+    corpus = list(distinct(texts))
+    material = in_turn(place, lambda: _material(backbone, plan, corpus, items, pairs, key, scratch))
     tracker = Trackers.named(plan.trackers, scratch / "figures")
     try:
         found = pretrain(
@@ -81,22 +82,22 @@ def adapt(
         )
     finally:
         tracker.close()
-    version = _store(models, backbone, plan, material, found, key)
-    drop_checkpoints(scratch / "checkpoints")
+    version = in_turn(place, lambda: _stored(models, backbone, plan, material, found, key))
+    if place.leads:
+        drop_checkpoints(scratch / "checkpoints")
     return version
 
 
 def _material(
     backbone: Backbone,
     plan: Plan,
-    texts: Iterable[str],
+    corpus: Sequence[str],
     items: Sequence[str],
     pairs: ItemPairs,
     key: str,
     scratch: Path,
 ) -> Material:
     tokenizer = backbone.fast_tokenizer
-    corpus = list(distinct(texts))
     held_out = [text for text in corpus if is_held_out(text, plan.held_out)]
     learned = [text for text in corpus if not is_held_out(text, plan.held_out)]
     if not learned:
@@ -120,9 +121,11 @@ def _material(
     )
 
 
-def _store(
+def _stored(
     models: Path, backbone: Backbone, plan: Plan, material: Material, found: Pretraining, key: str
 ) -> str:
+    if known := artifacts.load_if_made_from(models, LANGUAGE_MODEL, key):
+        return known.version
     files = checkpoint_files(backbone)
     card = Card(
         title="A shop's own language model",

@@ -30,7 +30,7 @@ from honeyguide.plm.objectives.masked import MaskedFeed
 from honeyguide.plm.tokens import Tokens, tokenise
 from honeyguide.plm.track import Tracker, Trackers
 from honeyguide.plm.train.checkpoint import drop_checkpoints
-from honeyguide.plm.train.devices import Place, find_place
+from honeyguide.plm.train.devices import Place, find_place, in_turn
 from honeyguide.plm.train.loop import Backward, Outcome, Schedule, Term, plain, train
 from honeyguide.types import Progress, Vectors, silent
 
@@ -86,15 +86,7 @@ def distil_student(
     purpose: Purpose = "masked" if plan.imitation.words else "encoder"
     teacher = open_backbone(plan.checkpoint, purpose, dropout=0.0, seed=plan.schedule.seed)
     student = student_of(teacher, layers=plan.layers, width=plan.width, seed=plan.schedule.seed)
-    held_out, learned = (
-        tokenise(
-            [text for text in corpus if is_held_out(text, plan.held_out) == out],
-            teacher.fast_tokenizer,
-            scratch / "tokens" / name,
-            key=key,
-        )
-        for name, out in (("held_out", True), ("texts", False))
-    )
+    held_out, learned = in_turn(place, lambda: _parts(corpus, teacher, plan, key, scratch))
     if not len(learned):
         raise InvalidInput("there is no text to distil on: give items titles or descriptions")
     tracker = Trackers.named(plan.trackers, scratch / "figures")
@@ -114,9 +106,25 @@ def distil_student(
         )
     finally:
         tracker.close()
-    version = _store(models, student, plan, (len(learned), len(held_out)), found, key)
-    drop_checkpoints(scratch / "checkpoints")
+    version = in_turn(
+        place, lambda: _stored(models, student, plan, (len(learned), len(held_out)), found, key)
+    )
+    if place.leads:
+        drop_checkpoints(scratch / "checkpoints")
     return version
+
+
+def _parts(
+    corpus: Sequence[str], teacher: Backbone, plan: StudentPlan, key: str, scratch: Path
+) -> tuple[Tokens, Tokens]:
+    """Texts held out and those that are learned from."""
+    tokenizer = teacher.fast_tokenizer
+    held_out = [text for text in corpus if is_held_out(text, plan.held_out)]
+    learned = [text for text in corpus if not is_held_out(text, plan.held_out)]
+    return (
+        tokenise(held_out, tokenizer, scratch / "tokens" / "held_out", key=key),
+        tokenise(learned, tokenizer, scratch / "tokens" / "texts", key=key),
+    )
 
 
 def distil(
@@ -217,7 +225,7 @@ def _key(teacher: Backbone, student: Backbone, texts: Tokens, *settings: object)
     return digest.hexdigest()
 
 
-def _store(
+def _stored(
     models: Path,
     student: Backbone,
     plan: StudentPlan,
@@ -225,6 +233,8 @@ def _store(
     found: Distillation,
     key: str,
 ) -> str:
+    if known := artifacts.load_if_made_from(models, STUDENT, key):
+        return known.version
     files = checkpoint_files(student)
     asked = asdict(plan.imitation)
     figures = (

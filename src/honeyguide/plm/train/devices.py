@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
@@ -12,6 +15,7 @@ import torch.distributed as dist
 from honeyguide.errors import InvalidInput
 
 _TRIES = 6
+_PATIENCE = timedelta(days=2)  # others wait while the first reads and cleans what everybody needs
 _WORTH_IT = 1.2  # half the bits are used from this speed-up on: what they cost in accuracy must buy something
 
 
@@ -37,9 +41,40 @@ def find_place(device: str = "auto", precision: str = "auto") -> Place:
     """
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     where = _device(device)
-    if world > 1 and not dist.is_initialized():
-        dist.init_process_group("nccl" if where.type == "cuda" else "gloo")
-    return Place(where, _dtype(precision, where), rank, world)
+    if world > 1:
+        join(where)
+    dtype = [_dtype(precision, where) if rank == 0 else None]
+    if world > 1:  # one of them measures, for all must compute alike
+        dist.broadcast_object_list(dtype, src=0)
+    assert dtype[0] is not None
+    return Place(where, dtype[0], rank, world)
+
+
+def join(device: torch.device) -> None:
+    """Become one of the processes that work together, unless this one is already."""
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
+
+
+def meet(device: str = "auto") -> None:
+    """Wait until all processes of the job have come here; at once where this is the only one."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        join(_device(device))
+        dist.barrier()
+
+
+T = TypeVar("T")
+
+
+def in_turn(place: Place, work: Callable[[], T]) -> T:
+    """What the work gives: the one that leads does it first, and the others find it done."""
+    if not place.leads:
+        dist.barrier()
+    try:
+        return work()
+    finally:
+        if place.leads and place.world > 1:
+            dist.barrier()
 
 
 def _device(name: str) -> torch.device:
