@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,7 +29,7 @@ from honeyguide.plm.teach.lesson import teach, teach_tasks
 from honeyguide.plm.teach.plan import TASKS, TeachPlan
 from honeyguide.plm.teach.searches import Answer, answers, leads
 from honeyguide.plm.track import read_figures
-from honeyguide.types import Progress
+from honeyguide.types import Progress, silent
 from tests.dirty_log import START, Row, event, item, shop
 from tests.taught_shop import ALL, HOUR, items_of, rating, reviews_of, searches_of, taught_shop
 from tests.tiny_bert import save_tiny_bert
@@ -445,6 +446,15 @@ def test_what_is_served_without_torch_is_what_was_measured(
     versions = teach_tasks(tmp_path, plan, events=events, items=items, scratch=tmp_path / "scratch")
     made = artifacts.load(tmp_path, f"task-{task}")
     assert versions == {task: made.version}
+    opened: list[str] = []
+
+    @contextmanager
+    def stage(name: str) -> Iterator[Progress]:
+        opened.append(name)
+        yield silent
+
+    again = teach_tasks(tmp_path, plan, events=events, items=items, scratch=tmp_path / "scratch", stage=stage)
+    assert (again, opened) == (versions, [])
     (found,) = examples_of(folder, task)
     told = made.meta["task"]
     served = judged(open_task(made, threads=1), found)
@@ -492,6 +502,27 @@ def test_tasks_are_learned(
     teach(tmp_path, plan, found, scratch=tmp_path / "scratch")
     (read,) = read_tasks(tmp_path)
     assert read.after >= least > read.before, read
+
+
+def test_nothing_is_taught_where_the_shop_lacks_what_one_task_needs(
+    folder: Path, checkpoint: str, tmp_path: Path
+) -> None:
+    plan = small(checkpoint, tasks=("category", "search"))
+    with pytest.raises(InvalidInput, match="'search' cannot be taught"):
+        teach_tasks(
+            tmp_path,
+            plan,
+            events=tmp_path / "none",
+            items=folder / "items.parquet",
+            scratch=tmp_path / "scratch",
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_no_task_is_not_opened_as_one(tmp_path: Path) -> None:
+    artifacts.save(tmp_path, "encoder", {}, {"dim": 3})
+    with pytest.raises(InvalidInput, match="encoder is no task"):
+        open_task(artifacts.load(tmp_path, "encoder"))
 
 
 def test_a_shop_that_was_taught_nothing_says_so(tmp_path: Path) -> None:

@@ -142,6 +142,8 @@ class TagTask:
 
 def open_task(artifact: Artifact, *, threads: int = 0) -> TextTask | PairTask | TagTask:
     """A stored task as what it is: one that speaks of a text, of a query and items, or of the words of a text."""
+    if "head" not in artifact.meta:
+        raise InvalidInput(f"{artifact.name} is no task: name one that export_task stored, as task-sentiment")
     kind = artifact.meta["head"]["kind"]
     if kind == "tags":
         return TagTask.load(artifact, threads=threads)

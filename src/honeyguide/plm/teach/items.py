@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -131,10 +132,17 @@ def text_without_category(title: str, category: str, brand: str, description: st
     Two or more steps of the path that are written one after the other are taken out. A word of it may stay: that a
     shampoo is called one is what is to be learned from.
     """
-    steps = [step for step in map(str.strip, category.split(_STEP)) if step]
+    steps, alone = _path(category)
     told = item_text(_without_path(title, steps), "", brand, _without_path(description, steps))
     told = _without_path(told, steps).strip(" ,")
-    return "" if same_text(told) in {"", *map(same_text, steps), same_text(category)} else told
+    return "" if same_text(told) in alone else told
+
+
+@lru_cache(maxsize=1 << 14)  # items are many, categories few
+def _path(category: str) -> tuple[tuple[str, ...], frozenset[str]]:
+    """The steps of a path, and the texts that say nothing beside it."""
+    steps = tuple(step for step in map(str.strip, category.split(_STEP)) if step)
+    return steps, frozenset({"", same_text(category), *map(same_text, steps)})
 
 
 def _without_path(text: str, steps: Sequence[str]) -> str:

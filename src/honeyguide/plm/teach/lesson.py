@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honeyguide import artifacts
-from honeyguide.artifacts import key_of
+from honeyguide.artifacts import file_hash, key_of
+from honeyguide.errors import DamagedArtifact, NoArtifact
 from honeyguide.plm.adapt import curves_state
 from honeyguide.plm.adapters.bottleneck import Bottleneck
 from honeyguide.plm.adapters.lowrank import AdaLora, Lora
@@ -43,6 +44,7 @@ from honeyguide.plm.train.devices import find_place
 from honeyguide.plm.train.loop import Backward, Feed, Schedule, plain
 from honeyguide.types import Progress, Stage, quietly, silent
 
+_FORM = "task 1"  # another number makes all tasks anew: examples or lessons are not what they were
 _EPSILON = 0.3  # how far a text's word embeddings are shifted
 _CHECKPOINT_EVERY = 50
 _FEWEST_PAIRS = 8
@@ -70,17 +72,20 @@ def teach_tasks(
 ) -> dict[str, str]:
     """Teach all tasks of the plan out of a shop's tables; the version of each task's artefact.
 
-    InvalidInput names what the shop lacks for one of them, before any is taught.
+    Where neither the tables nor the plan have changed nothing is read. InvalidInput names what the shop lacks for a
+    task, before any is taught.
     """
-    found = shop_examples(plan.tasks, events=events, items=items, until=until, seed=plan.seed)
-    versions = {}
+    source = _source(plan, events, items, until)
+    known = {task: _made_from(models, task, source) for task in plan.tasks}
+    wanted = [task for task, version in known.items() if version is None]
+    found = shop_examples(wanted, events=events, items=items, until=until, seed=plan.seed)
     for examples in found:
-        known = _synonyms(plan, examples, events, items, until)
+        synonyms = _synonyms(plan, examples, events, items, until)
         with stage(f"Teach the language model a task: {examples.name}") as progress:
-            versions[examples.name] = teach(
-                models, plan, examples, scratch=scratch, synonyms=known, progress=progress
+            known[examples.name] = teach(
+                models, plan, examples, scratch=scratch, synonyms=synonyms, source=source, progress=progress
             )
-    return versions
+    return {task: version for task, version in known.items() if version is not None}
 
 
 def teach(
@@ -90,11 +95,13 @@ def teach(
     *,
     scratch: Path,
     synonyms: Synonyms | None = None,
+    source: str = "",
     progress: Progress = silent,
 ) -> str:
     """Teach one task and store it as the current artefact `task-<name>` under `models`, unless it is; its version.
 
     The test part is looked at once, when everything is settled. `scratch` holds checkpoints, and keeps the figures.
+    `source` is noted in the artefact: what the examples were made from, for who wants to know before making them.
     """
     name = PREFIX + examples.name
     key = _key(plan, examples, synonyms)
@@ -124,7 +131,7 @@ def teach(
         )
     finally:
         tracker.close()
-    version = _store(models, plan, examples, found, before, key)
+    version = _store(models, plan, examples, found, before, key, source)
     drop_checkpoints(home / "checkpoints")
     return version
 
@@ -136,6 +143,7 @@ def _store(
     found: FineTuned[Any],
     before: Mapping[str, Mapping[str, float]],
     key: str,
+    source: str,
 ) -> str:
     told = {
         "name": examples.name,
@@ -157,15 +165,29 @@ def _store(
         name=PREFIX + examples.name,
         key=key,
         arrays=curves_state(found.outcome),
-        meta={"task": told},
+        meta={"task": told, "source": source},
         files={CARD: card.encode()},
     )
+
+
+def _source(plan: TeachPlan, events: Path, items: Path, until: datetime | None) -> str:
+    hashes = [file_hash(path) if path.is_file() else None for path in (events, items)]
+    checkpoint = checkpoint_key(plan.checkpoint, plan.max_tokens)
+    return key_of(_FORM, checkpoint, plan.settings(), *hashes, until)
+
+
+def _made_from(models: Path, task: str, source: str) -> str | None:
+    try:
+        made = artifacts.load(models, PREFIX + task)
+    except (NoArtifact, DamagedArtifact):
+        return None
+    return made.version if made.meta.get("source") == source else None
 
 
 def _key(plan: TeachPlan, examples: TaskExamples[Any], synonyms: Synonyms | None) -> str:
     known = sorted(synonyms.of.items()) if synonyms else []
     checkpoint = checkpoint_key(plan.checkpoint, plan.max_tokens)
-    return key_of("task 1", checkpoint, plan.settings(), examples.version, known)
+    return key_of(_FORM, checkpoint, plan.settings(), examples.version, known)
 
 
 def _feeding(backbone: Backbone, plan: TeachPlan) -> Feeding:
