@@ -189,8 +189,10 @@ class Adapt:
     """How much filling in hidden words counts (BERT-like models)."""
     following: float = 0.0
     """How much telling what a shopper took next from anything else counts."""
-    contrastive: float = 1.0
-    """How much putting together what shoppers take one after the other counts."""
+    contrastive: float = 0.0
+    """How much putting together what shoppers take one after the other counts, among a batch."""
+    neighbours: float = 1.0
+    """How much telling what shoppers take with an item counts, among the whole catalogue."""
     causal: float = 0.0
     """How much reading on counts (GPT-like models, with the others at 0)."""
     whole_words: bool = True
@@ -202,7 +204,7 @@ class Adapt:
     batch_tokens: int = 4096
     """Tokens in a batch of texts, padding included."""
     batch_pairs: int = 64
-    """Pairs in a batch: the more, the more there is to be told apart, and the more memory it takes."""
+    """Pairs, or items, in a batch: the more, the better it learns a step, and the more memory it takes."""
     held_out: float = 0.1
     """This share of the texts is not learned from; the perplexity on it says when to stop."""
     look_every: int = 100
@@ -211,7 +213,7 @@ class Adapt:
     """It ends after this many looks without an improvement."""
 
     def __post_init__(self) -> None:
-        for key in ("steps", "masked", "following", "contrastive", "causal", "look_every"):
+        for key in ("steps", "masked", "following", "contrastive", "neighbours", "causal", "look_every"):
             _at_least(self, key, 0)
         for key in ("pairs_within", "batch_pairs", "patience"):
             _at_least(self, key, 1)
@@ -273,6 +275,49 @@ class Compress:
             raise InvalidSettings(
                 "two_of_four takes half of the weights out of whole rows: set weights to 0.5 and neurons to 0"
             )
+
+
+@dataclass(frozen=True, slots=True)
+class Teach:
+    """The shop's own tasks, which the language model is taught out of the shop's tables."""
+
+    tasks: tuple[str, ...] = ()
+    """Any of category, categories, brand, sentiment, stars, search, relevance."""
+    way: str = "lora"
+    """What is trained: full, head (on a frozen model), lora, adalora, houlsby, pfeiffer."""
+    steps: int = 300
+    """Steps of learning a task, at the most."""
+    learning_rate: float = 0.0
+    """The highest learning rate of AdamW; 0 takes what suits the way."""
+    batch_tokens: int = 1024
+    """Tokens in a batch of texts, padding included."""
+    noise: bool = False
+    """Learn from texts with typos, lost and swapped words."""
+    synonyms: bool = False
+    """The noise puts other words for the same, learned from searches, too."""
+    adversarial: str = ""
+    """Learn against an adversary that shifts the words' vectors: fgm, pgd, or none."""
+    rdrop: float = 0.0
+    """How much two passes with other dropout must agree (tasks with classes)."""
+    label_smoothing: float = 0.0
+    """The share of certainty that is spread over all classes (tasks with classes)."""
+    dropout: float = 0.1
+    """Of the language model and of what is put on top of it."""
+    weight_decay: float = 0.01
+    """How much weights are pulled to 0."""
+    look_every: int = 50
+    """Steps between two looks at the examples that are chosen by."""
+    patience: int = 3
+    """It ends after this many looks without an improvement."""
+
+    def __post_init__(self) -> None:
+        for key in ("learning_rate", "rdrop", "weight_decay"):
+            _at_least(self, key, 0)
+        for key in ("steps", "look_every", "patience"):
+            _at_least(self, key, 1)
+        _at_least(self, "batch_tokens", 64)
+        for key in ("label_smoothing", "dropout"):
+            _within(self, key, 0, 0.99)
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,6 +398,7 @@ class Settings:
     adapt: Adapt = field(default_factory=Adapt)
     distil: Distil = field(default_factory=Distil)
     compress: Compress = field(default_factory=Compress)
+    teach: Teach = field(default_factory=Teach)
     interests: Interests = field(default_factory=Interests)
     explore: Explore = field(default_factory=Explore)
     evaluate: Evaluate = field(default_factory=Evaluate)
@@ -370,6 +416,7 @@ STAGES = MappingProxyType(
         "adapt": Adapt,
         "distil": Distil,
         "compress": Compress,
+        "teach": Teach,
         "interests": Interests,
         "explore": Explore,
         "evaluate": Evaluate,

@@ -11,7 +11,7 @@ from types import FrameType
 from honeyguide.cli.show import Stages
 from honeyguide.data.clean import load_cleaning
 from honeyguide.evaluate.compare import load_traffic, replay_policies
-from honeyguide.evaluate.language import read_language_model
+from honeyguide.evaluate.language import read_language_model, read_tasks
 from honeyguide.evaluate.results import ReplayReport
 from honeyguide.evaluate.summary import summarise
 from honeyguide.shop.models import load_fitted
@@ -34,7 +34,8 @@ def evaluate_shop(
         traffic = load_traffic(workspace, fitted)
         cleaning = load_cleaning(workspace.data)
         language = read_language_model(workspace.models) if settings.adapt.steps else None
-        return summarise(runs, served, traffic, fitted, cleaning, settings, stages.seconds, language)
+        tasks = read_tasks(workspace.models, settings.teach.tasks)
+        return summarise(runs, served, traffic, fitted, cleaning, settings, stages.seconds, language, tasks)
 
 
 def _check_names(workspace: Workspace, names: Sequence[str]) -> None:

@@ -2,38 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 from honeyguide import artifacts
 from honeyguide.artifacts import Artifact
 from honeyguide.errors import NoArtifact
-from honeyguide.evaluate.results import Curve, LanguageModel
+from honeyguide.evaluate.results import Curve, LanguageModel, TaughtTask
 from honeyguide.plm.files import LANGUAGE_MODEL
 from honeyguide.plm.teach.plan import PREFIX, TASKS
 
 _PREFIX = "curve."
-
-
-@dataclass(frozen=True, slots=True)
-class TaughtTask:
-    """A task that the language model was taught: `way` trained this `share` of the parameters.
-
-    `examples` were learned from, chosen by and judged by. `figure` is what it is judged by, higher is better:
-    `before` on the test part by `baseline`, who was taught nothing, and `after` by the task; `curve` is the same on
-    the validation part as it learned, None where it was looked at nowhere.
-    """
-
-    name: str
-    way: str
-    share: float
-    steps: int
-    examples: tuple[int, int, int]
-    baseline: str
-    figure: str
-    before: float
-    after: float
-    curve: Curve | None
 
 
 def read_language_model(models: Path) -> LanguageModel | None:
@@ -46,11 +25,11 @@ def read_language_model(models: Path) -> LanguageModel | None:
     return LanguageModel(int(made.meta["steps"]), made.meta["before"], made.meta["after"], curves)
 
 
-def read_tasks(models: Path) -> tuple[TaughtTask, ...]:
-    """What the artefacts of taught tasks say of their making, in the order of TASKS; empty where there is none."""
+def read_tasks(models: Path, names: Sequence[str] = TASKS) -> tuple[TaughtTask, ...]:
+    """What the artefacts of these tasks say of their making; those that were not taught are left out."""
     return tuple(
         _taught(artifacts.load(models, PREFIX + name))
-        for name in TASKS
+        for name in names
         if artifacts.exists(models, PREFIX + name)
     )
 

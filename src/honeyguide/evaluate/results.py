@@ -127,6 +127,27 @@ class LanguageModel:
 
 
 @dataclass(frozen=True, slots=True)
+class TaughtTask:
+    """A task that the language model was taught: `way` trained this `share` of the parameters.
+
+    `examples` were learned from, chosen by and judged by. `figure` is what it is judged by, higher is better:
+    `before` on the test part by `baseline`, who was taught nothing, and `after` by the task; `curve` is the same on
+    the validation part as it learned, None where it was looked at nowhere.
+    """
+
+    name: str
+    way: str
+    share: float
+    steps: int
+    examples: tuple[int, int, int]
+    baseline: str
+    figure: str
+    before: float
+    after: float
+    curve: Curve | None
+
+
+@dataclass(frozen=True, slots=True)
 class ReplayReport:
     """Everything the HTML report shows of one replay."""
 
@@ -153,4 +174,5 @@ class ReplayReport:
     seconds: tuple[tuple[str, float], ...]
     """Stage name and wall seconds, in order."""
     language: LanguageModel | None = None
+    tasks: tuple[TaughtTask, ...] = ()
     """None where the language model was taken as it is."""

@@ -20,6 +20,7 @@ from honeyguide.evaluate.results import (
     MapPoint,
     PolicyResult,
     ReplayReport,
+    TaughtTask,
 )
 from honeyguide.evaluate.served import Served
 from honeyguide.interests.users import DAY_US
@@ -44,6 +45,7 @@ def summarise(
     settings: Settings,
     seconds: tuple[tuple[str, float], ...],
     language: LanguageModel | None = None,
+    tasks: tuple[TaughtTask, ...] = (),
 ) -> ReplayReport:
     """Everything the report shows."""
     weeks = week_starts(traffic.visits)
@@ -70,6 +72,7 @@ def summarise(
         cleaning=cleaning,
         seconds=seconds,
         language=language,
+        tasks=tasks,
     )
 
 

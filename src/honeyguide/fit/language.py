@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import cached_property
 from itertools import chain
@@ -82,6 +82,7 @@ def language_stages(reading: Reading) -> Vectors:
 def learning_stages(reading: Reading) -> tuple[str, str]:
     """What several processes do together: the adapted checkpoint, and the one that serves is made of."""
     adapted = adapt_stage(reading)
+    teach_stage(reading, adapted)
     return adapted, student_stage(reading, adapted)
 
 
@@ -121,7 +122,9 @@ def _adapting(settings: Settings) -> Plan:
     given, training = settings.adapt, settings.training
     return Plan(
         checkpoint=settings.plm.model,
-        weights=pretrain.Weights(given.masked, given.following, given.contrastive, given.causal),
+        weights=pretrain.Weights(
+            given.masked, given.following, given.contrastive, given.causal, given.neighbours
+        ),
         schedule=Schedule(
             given.steps,
             learning_rate=given.learning_rate,
@@ -133,12 +136,41 @@ def _adapting(settings: Settings) -> Plan:
             max_tokens=settings.plm.max_tokens,
             batch_tokens=given.batch_tokens,
             pairs=given.batch_pairs,
+            items=given.batch_pairs,
             whole_words=given.whole_words,
         ),
         held_out=given.held_out,
         device=training.device,
         precision=training.precision,
         trackers=training.trackers,
+    )
+
+
+def teach_stage(reading: Reading, checkpoint: str) -> None:
+    """Tasks of the shop's own, each an artefact that serves by itself."""
+    settings = reading.settings
+    if not settings.teach.tasks:
+        return
+    from honeyguide.plm.teach.lesson import teach_tasks
+    from honeyguide.plm.teach.plan import TeachPlan
+
+    given, training = asdict(settings.teach), settings.training
+    teach_tasks(
+        reading.models,
+        TeachPlan(
+            checkpoint=checkpoint,
+            max_tokens=settings.plm.max_tokens,
+            seed=settings.seed,
+            device=training.device,
+            precision=training.precision,
+            trackers=training.trackers,
+            **{**given, "tasks": tuple(given["tasks"])},
+        ),
+        events=reading.workspace.events,
+        items=reading.workspace.items,
+        until=reading.until,
+        scratch=reading.workspace.cache / "teach",
+        stage=reading.stage,
     )
 
 

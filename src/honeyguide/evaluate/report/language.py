@@ -7,11 +7,10 @@ from functools import partial
 
 import numpy as np
 
-from honeyguide.evaluate.language import TaughtTask
 from honeyguide.evaluate.report.charts import Mark, Series, line_chart
 from honeyguide.evaluate.report.html import Column, Markup, figure, nothing, paragraph, section, table
 from honeyguide.evaluate.report.words import number, percent
-from honeyguide.evaluate.results import Band, Curve, LanguageModel, ReplayReport
+from honeyguide.evaluate.results import Band, Curve, LanguageModel, ReplayReport, TaughtTask
 
 _TITLE = "How the language model was adapted"
 _POINTS = 40  # a curve is drawn as this many averages: single steps jump about
@@ -19,6 +18,7 @@ _WORDS = {
     "masked": "Hidden words",
     "following": "What follows what",
     "contrastive": "Taken together",
+    "neighbours": "Neighbours among all items",
     "causal": "Reading on",
 }
 _COLOURS = ("c1", "c2", "c3", "c4")

@@ -15,7 +15,7 @@ from honeyguide.evaluate.report.decisions import decisions_section
 from honeyguide.evaluate.report.headline import headline
 from honeyguide.evaluate.report.html import Markup, element, join
 from honeyguide.evaluate.report.interests import beliefs_section, map_section
-from honeyguide.evaluate.report.language import language_section
+from honeyguide.evaluate.report.language import language_section, taught_section
 from honeyguide.evaluate.report.policies import levels_section, policies_section
 from honeyguide.evaluate.results import ReplayReport
 
@@ -27,6 +27,7 @@ _CONTENTS = (
     ("decisions", "Decisions"),
     ("cleaning", "Cleaning"),
     ("language", "Language model"),
+    ("taught", "Tasks"),
     ("limits", "Limits and words"),
 )
 
@@ -71,6 +72,7 @@ def _sections(report: ReplayReport) -> list[Markup]:
         decisions_section(report),
         cleaning_section(report),
         language_section(report),
+        taught_section(report.tasks),
         limits_section(report),
     ]
 

@@ -85,6 +85,16 @@ class NeighbourFeed:
             "shift": shift,
         }  # fmt: skip
 
+    @property
+    def least(self) -> int:
+        """One: the memory is there to be compared with."""
+        return 1
+
+    def cut(self, batch: Batch, begin: int, end: int) -> Batch:
+        """Some items of a batch, with all that they are compared with."""
+        whole = {"columns": batch["columns"], "shift": batch["shift"]}
+        return {name: whole[name] if name in whole else array[begin:end] for name, array in batch.items()}
+
     def _columns(
         self, rows: Rows, neighbours: Rows, number: int
     ) -> tuple[Rows, np.ndarray[tuple[int], np.dtype[np.float32]]]:
