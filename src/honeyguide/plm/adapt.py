@@ -149,6 +149,7 @@ def _how(plan: Plan, outcome: Outcome) -> tuple[str, ...]:
         "hidden words": w.masked,
         "what follows what": w.following,
         "what is taken together": w.contrastive,
+        "neighbours among all items": w.neighbours,
         "reading on": w.causal,
     }
     objectives = ", ".join(f"{name} (weight {weight:g})" for name, weight in named.items() if weight)
@@ -157,7 +158,14 @@ def _how(plan: Plan, outcome: Outcome) -> tuple[str, ...]:
         f"objectives: {objectives}",
         f"{outcome.steps} of at most {s.steps} steps of AdamW at {s.learning_rate:g}{kept}",
         f"texts cut after {plan.reading.max_tokens} tokens, seed {s.seed}",
+        *halved(outcome),
     )
+
+
+def halved(outcome: Outcome) -> tuple[str, ...]:
+    """For a card: that memory ran out, where it did."""
+    parts = 2**outcome.halvings
+    return (f"memory ran out: batches were passed over in {parts} parts",) if outcome.halvings else ()
 
 
 def _figures(found: Pretraining) -> tuple[tuple[str, str], ...]:

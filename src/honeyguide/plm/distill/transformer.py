@@ -16,7 +16,7 @@ import torch
 
 from honeyguide import artifacts
 from honeyguide.errors import InvalidInput
-from honeyguide.plm.adapt import curves_state
+from honeyguide.plm.adapt import curves_state, halved
 from honeyguide.plm.backbone import Backbone, Purpose, checkpoint_files, open_backbone
 from honeyguide.plm.card import Card, checkpoint_name, render_card
 from honeyguide.plm.corpus import distinct, is_held_out
@@ -250,6 +250,7 @@ def _stored(
             f"{depth(student)} layers of width {student.dim}",
             "imitates " + ", ".join(f"{name} {weight:g}" for name, weight in asked.items() if weight),
             f"{found.outcome.steps} of at most {plan.schedule.steps} steps at {plan.schedule.learning_rate:g}",
+            *halved(found.outcome),
         ),
         figures=tuple((name, f"{value:.3f}") for name, value in figures if value is not None),
     )

@@ -40,7 +40,7 @@ from honeyguide.plm.teach.plan import PREFIX, TeachPlan
 from honeyguide.plm.teach.searches import leads
 from honeyguide.plm.track import Trackers
 from honeyguide.plm.train.checkpoint import drop_checkpoints
-from honeyguide.plm.train.devices import find_place
+from honeyguide.plm.train.devices import find_place, in_turn
 from honeyguide.plm.train.loop import Backward, Feed, Schedule, plain
 from honeyguide.types import Progress, Stage, quietly, silent
 
@@ -131,12 +131,13 @@ def teach(
         )
     finally:
         tracker.close()
-    version = _store(models, plan, examples, found, before, key, source)
-    drop_checkpoints(home / "checkpoints")
+    version = in_turn(place, lambda: _stored(models, plan, examples, found, before, key, source))
+    if place.leads:
+        drop_checkpoints(home / "checkpoints")
     return version
 
 
-def _store(
+def _stored(
     models: Path,
     plan: TeachPlan,
     examples: TaskExamples[Any],
@@ -145,6 +146,8 @@ def _store(
     key: str,
     source: str,
 ) -> str:
+    if known := artifacts.load_if_made_from(models, PREFIX + examples.name, key):
+        return known.version
     told = {
         "name": examples.name,
         "examples": [len(part.texts) for part in examples.parts],

@@ -416,7 +416,10 @@ class _Job:
         """Measure on held-out data and keep the weights where they are the best so far."""
         self._module.eval()
         with torch.no_grad():
-            figures = dict(evaluate())
+            told = [dict(evaluate())]
+        if self._place.world > 1:  # what one of them saw decides for all, or they would not end together
+            torch.distributed.broadcast_object_list(told, src=0)
+        figures = told[0]
         value = next(iter(figures.values()))
         if math.isfinite(value) and (standing.best is None or value < standing.best):
             standing.best, standing.best_step, standing.worse = value, standing.step, 0
