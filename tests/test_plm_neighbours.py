@@ -16,6 +16,7 @@ from honeyguide.plm.corpus import ItemPairs
 from honeyguide.plm.objectives.neighbours import NeighbourFeed, Neighbours, neighbour_counts
 from honeyguide.plm.tokens import Tokens, tokens_of
 from honeyguide.plm.train.devices import Place
+from honeyguide.plm.train.feeds import pieces
 from honeyguide.plm.train.loop import Schedule, Term, train
 from tests.tiny_bert import PIECES, WORDS, save_tiny_bert
 
@@ -52,6 +53,7 @@ def test_a_small_catalogue_is_compared_with_whole() -> None:
     for row, counts in zip(batch["rows"].tolist(), batch["wanted"], strict=True):
         np.testing.assert_array_equal(counts, wanted[row])
     assert not batch["shift"].any()
+    np.testing.assert_array_equal(batch["totals"], [2, 3, 0, 0, 1])
     assert batch["ids"][batch["rows"].tolist().index(1)].tolist()[:4] == [2, 11, 11, 3]
 
 
@@ -72,6 +74,17 @@ def test_of_a_large_catalogue_all_neighbours_are_there_and_drawn_ones_stand_for_
     again = some.batch(3)
     assert all(np.array_equal(again[name], batch[name]) for name in batch)
     assert some.batch(4)["columns"].tolist() != columns
+
+
+def test_a_batch_is_cut_along_its_items_alone() -> None:
+    some = feed(5, pairs((0, 1), (0, 1), (1, 4)))
+    batch = some.batch(0)
+    parts = pieces(some, batch, 3)
+    assert [len(part.batch["rows"]) for part in parts] == [1, 1, 1]
+    for name in ("ids", "rows", "places", "wanted"):
+        np.testing.assert_array_equal(np.concatenate([part.batch[name] for part in parts]), batch[name])
+    for name in ("columns", "totals", "shift"):
+        assert all(np.array_equal(part.batch[name], batch[name]) for part in parts)
 
 
 def test_no_pair_is_told() -> None:
@@ -97,45 +110,75 @@ class Fixed(torch.nn.Module):
         return Out()
 
 
-def test_the_loss_is_what_a_loop_computes_and_the_memory_is_a_little_old() -> None:
+def whole_loss(table: torch.Tensor, counts: torch.Tensor, temperature: float) -> torch.Tensor:
+    """The mean over items with neighbours of the cross-entropy among all other items, all vectors fresh."""
+    vectors = torch.nn.functional.normalize(table, dim=1)
+    scores = (vectors @ vectors.T / temperature).fill_diagonal_(-torch.inf)
+    shares = counts / counts.sum(1, keepdim=True).clamp_min(1)
+    losses = -(shares * scores.log_softmax(1).nan_to_num(neginf=0.0)).sum(1)
+    return losses.sum() / (counts.sum(1) > 0).sum()
+
+
+def test_with_a_fresh_memory_batches_have_the_gradient_of_the_whole_catalogue() -> None:
     torch.manual_seed(0)
-    n, temperature = 6, 0.5
-    objective = Neighbours(Fixed(torch.randn(10 + n, 3)), "cls", n, 3, temperature=temperature)
-    ids = torch.tensor([[11], [12]])  # items 1 and 2
-    old = torch.nn.functional.normalize(torch.randn(n, 3), dim=1)
-    objective.memory.copy_(old)
-    objective.known.copy_(torch.tensor([True, False, True, True, False, True]))
+    n, temperature = 9, 0.4
+    rng = np.random.default_rng(0)
+    told = pairs(*rng.integers(0, 8, (30, 2)).tolist())  # item 8 has no neighbour and is still compared with
+    some = feed(n, told, rows=3)
+    table = torch.randn(10 + n, 4)
+    counts = torch.from_numpy(some.counts.toarray())
+    whole = table[10:].clone().requires_grad_()
+    wanted = whole_loss(whole, counts, temperature)
+    wanted.backward()  # type: ignore[no-untyped-call]
+
+    objective = Neighbours(Fixed(table.clone()), "cls", n, 4, temperature=temperature)
+    fresh = torch.nn.functional.normalize(table[10:], dim=1)
+    scores = (fresh @ fresh.T / temperature).fill_diagonal_(-torch.inf)
+    objective.memory.copy_(fresh)
+    objective.sizes.copy_(scores.logsumexp(1) - math.log(n - 1))
+    objective.known.fill_(True)
+    objective.eval()  # so that the memory stays what it is
+    total, items = 0.0, 0
+    for number in range(some.order.per_epoch):
+        batch = some.batch(number)
+        batch["ids"] = batch["ids"][:, 1:]  # the first token is the item's own
+        loss = objective(**{name: torch.from_numpy(array) for name, array in batch.items()})
+        share = len(batch["rows"]) / len(some.queries)
+        (share * loss).backward()
+        total, items = total + share * loss.item(), items + len(batch["rows"])
+    assert items == 8
+    assert total == pytest.approx(wanted.item(), rel=1e-5)
+    slopes, exact = objective.base.table.grad, whole.grad
+    assert exact is not None
+    torch.testing.assert_close(slopes[10:18], exact[:8], rtol=1e-4, atol=1e-6)
+
+
+def test_what_was_read_is_remembered_and_only_while_it_learns() -> None:
+    torch.manual_seed(0)
+    n = 6
+    objective = Neighbours(Fixed(torch.randn(10 + n, 3)), "cls", n, 3, temperature=0.5)
+    objective.known[[0, 3, 5]] = True
+    objective.memory[[0, 3, 5]] = torch.nn.functional.normalize(torch.randn(3, 3), dim=1)
+    old = objective.memory.clone()
     wanted = torch.zeros(2, n)
-    wanted[0, 2], wanted[0, 3], wanted[0, 4], wanted[1, 1] = 3.0, 1.0, 5.0, 2.0  # item 4 was not read yet
-    shift = torch.tensor([0.0, 0.0, 0.0, 0.3, 0.0, 0.3])
+    wanted[0, 3], wanted[0, 4], wanted[1, 1] = 3.0, 5.0, 2.0  # item 4 was not read yet
     given = (
-        ids,
-        torch.ones(2, 1),
-        torch.tensor([1, 2]),
-        torch.arange(n),
-        torch.tensor([1, 2]),
-        wanted,
-        shift,
-    )
-    fresh = torch.nn.functional.normalize(objective.base.table[[11, 12]], dim=1)
-    seen = {0: old[0], 1: fresh[0], 2: fresh[1], 3: old[3], 5: old[5]}
-    total = torch.zeros(())
-    for query, item, aims in ((fresh[0], 1, {2: 0.75, 3: 0.25}), (fresh[1], 2, {1: 1.0})):
-        scores = {j: query @ v / temperature + shift[j] for j, v in seen.items() if j != item}
-        norm = torch.logsumexp(torch.stack(list(scores.values())), 0)
-        total = total - sum(share * (scores[j] - norm) for j, share in aims.items()) / 2
+        torch.tensor([[11], [12]]), torch.ones(2, 1), torch.tensor([1, 2]), torch.arange(n), torch.tensor([1, 2]),
+        wanted, torch.ones(n), torch.zeros(n),
+    )  # fmt: skip
+    fresh = torch.nn.functional.normalize(objective.base.table[[11, 12]], dim=1).detach()
+    scores = {j: fresh[0] @ old[j] / 0.5 for j in (0, 3, 5)} | {2: fresh[0] @ fresh[1] / 0.5}
+    norm = torch.logsumexp(torch.stack(list(scores.values())), 0)
+    other = torch.stack([fresh[1] @ old[j] / 0.5 for j in (0, 3, 5)] + [fresh[1] @ fresh[0] / 0.5])
+    expected = (norm - scores[3] + other.logsumexp(0) - other[3]) / 2
     objective.eval()
-    torch.testing.assert_close(objective(*given), total)
-    torch.testing.assert_close(objective.memory, old)  # nothing is learned, nothing remembered
+    torch.testing.assert_close(objective(*given), expected)
+    torch.testing.assert_close(objective.memory, old)
     objective.train()
-    loss = objective(*given)
-    torch.testing.assert_close(loss, total)
-    torch.testing.assert_close(objective.memory[[1, 2]], fresh.detach())
+    torch.testing.assert_close(objective(*given), expected)
+    torch.testing.assert_close(objective.memory[[1, 2]], fresh)
     assert objective.known.tolist() == [True, True, True, True, False, True]
-    loss.backward()
-    slopes = objective.base.table.grad
-    assert slopes[[11, 12]].any(1).all()
-    assert not slopes[[10, 13, 14, 15]].any()
+    torch.testing.assert_close(objective.sizes[1], norm - math.log(4))
 
 
 def test_items_that_know_none_of_their_neighbours_yet_teach_nothing() -> None:
@@ -144,7 +187,7 @@ def test_items_that_know_none_of_their_neighbours_yet_teach_nothing() -> None:
     wanted[0, 4] = 1.0
     loss = objective(
         torch.tensor([[11]]), torch.ones(1, 1), torch.tensor([1]), torch.arange(6), torch.tensor([1]), wanted,
-        torch.zeros(6),
+        torch.ones(6), torch.zeros(6),
     )  # fmt: skip
     assert loss.item() == 0
 

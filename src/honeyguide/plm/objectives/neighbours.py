@@ -4,6 +4,9 @@ Scoring all items anew at every step would cost as much as reading the catalogue
 each item had when it was last read (cross-batch memory: Wang et al. 2020): what a step compares its items with is a
 little old and costs next to nothing. What is learned is the distribution of the neighbours, as the log counts them,
 so that popular items are found more often, as they are taken more often.
+
+Of the whole catalogue's loss an item's vector has two gradients: of being asked with, and of being found by all the
+others. A batch gives both to its items; for the second the memory also keeps what each item's scores summed up to.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from honeyguide.errors import InvalidInput
@@ -26,6 +30,7 @@ from honeyguide.types import Rows
 
 _NEVER = -1e9
 _COLUMNS = 16_384
+_SURE = 1.0  # what is remembered of sums may be older than the scores: a chance must not run away
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +38,9 @@ class NeighbourFeed:
     """Batches of n items: `ids`, `mask` (n, length), their `rows` (n,), and m items they are compared with.
 
     Those are `columns` (m,), the batch's own and all their neighbours among them; `wanted` (n, m) float32 says how
-    often each was taken with each. Of a catalogue larger than `most` the others are drawn, and `shift` (m,) float32
-    makes up for those that were not: each drawn one stands for so many.
+    often each was taken with each, `totals` (m,) how often each of those was taken with anything. Of a catalogue
+    larger than `most` the others are drawn, and `shift` (m,) float32 makes up for those that were not: each drawn one
+    stands for so many.
     """
 
     tokens: Tokens
@@ -44,6 +50,8 @@ class NeighbourFeed:
     queries: Rows
     """The items with any neighbour, which the order is over."""
     counts: csr_matrix
+    totals: NDArray[np.float32]
+    """(items,): row sums of the counts."""
     most: int
     seed: int
 
@@ -67,7 +75,8 @@ class NeighbourFeed:
             raise InvalidInput("no item was taken with any other: there are no neighbours to learn")
         lengths = np.minimum(tokens.lengths[queries], limit) + 2
         order = Shuffled(lengths, max(rows * int(lengths.max()), 1), seed, rows)
-        return cls(tokens, special, order, limit, queries, counts, most, seed)
+        totals = np.asarray(counts.sum(1), dtype=np.float32).ravel()
+        return cls(tokens, special, order, limit, queries, counts, totals, most, seed)
 
     def batch(self, number: int) -> Batch:
         """The batch of that number."""
@@ -82,7 +91,7 @@ class NeighbourFeed:
         among[np.repeat(np.arange(len(rows)), np.diff(wanted.indptr)), place[wanted.indices]] = wanted.data
         return {
             "ids": ids, "mask": mask, "rows": rows, "columns": columns, "places": place[rows], "wanted": among,
-            "shift": shift,
+            "totals": self.totals[columns], "shift": shift,
         }  # fmt: skip
 
     @property
@@ -92,12 +101,10 @@ class NeighbourFeed:
 
     def cut(self, batch: Batch, begin: int, end: int) -> Batch:
         """Some items of a batch, with all that they are compared with."""
-        whole = {"columns": batch["columns"], "shift": batch["shift"]}
-        return {name: whole[name] if name in whole else array[begin:end] for name, array in batch.items()}
+        compared = ("columns", "totals", "shift")
+        return {name: array if name in compared else array[begin:end] for name, array in batch.items()}
 
-    def _columns(
-        self, rows: Rows, neighbours: Rows, number: int
-    ) -> tuple[Rows, np.ndarray[tuple[int], np.dtype[np.float32]]]:
+    def _columns(self, rows: Rows, neighbours: Rows, number: int) -> tuple[Rows, NDArray[np.float32]]:
         n = len(self.tokens)
         if n <= self.most:
             return np.arange(n, dtype=np.int64), np.zeros(n, dtype=np.float32)
@@ -125,10 +132,12 @@ def neighbour_counts(pairs: ItemPairs, items: int) -> csr_matrix:
 class Neighbours(torch.nn.Module):
     """Cross-entropy between how often each item was taken with one and what their vectors say.
 
-    `memory` (items, dim) holds unit vectors as they were last read; what was not read yet is not compared with.
+    `memory` (items, dim) holds unit vectors as they were last read, `sizes` (items,) the log of the mean of what each
+    item's scores were the logs of; what was not read yet is not compared with.
     """
 
     memory: torch.Tensor
+    sizes: torch.Tensor
     known: torch.Tensor
 
     def __init__(self, base: Any, pooling: str, items: int, dim: int, *, temperature: float = 0.1) -> None:  # noqa: ANN401
@@ -137,6 +146,7 @@ class Neighbours(torch.nn.Module):
             raise InvalidInput(f"temperature must be above 0, got {temperature}")
         self.base, self.pooling, self.temperature = base, pooling, temperature
         self.register_buffer("memory", torch.zeros(items, dim))
+        self.register_buffer("sizes", torch.zeros(items))
         self.register_buffer("known", torch.zeros(items, dtype=torch.bool))
 
     def forward(
@@ -147,26 +157,53 @@ class Neighbours(torch.nn.Module):
         columns: torch.Tensor,
         places: torch.Tensor,
         wanted: torch.Tensor,
+        totals: torch.Tensor,
         shift: torch.Tensor,
     ) -> torch.Tensor:
         """The loss, a scalar; `places` (n,) says where among the columns the batch's own items stand."""
         vectors = self.vectors(ids, mask)
-        others = self.memory[columns].index_copy(0, places, vectors)
-        there = self.known[columns].index_fill(0, places, True)
-        scores = (vectors @ others.T).float() / self.temperature + shift
-        own = torch.arange(len(rows), device=rows.device)
-        allowed = there.repeat(len(rows), 1)
-        allowed[own, places] = False
+        others = self.memory[columns].index_copy(0, places, vectors.detach())
+        scores = (vectors @ others.T).float() / self.temperature
+        allowed = self.known[columns].index_fill(0, places, True).repeat(len(rows), 1)
+        allowed[torch.arange(len(rows), device=rows.device), places] = False
         told = torch.where(allowed, wanted, 0.0)
-        total = told.sum(1)
-        shares = told / total.clamp_min(1e-9)[:, None]
-        losses = -(shares * scores.masked_fill(~allowed, _NEVER).log_softmax(1)).sum(1)
+        asking, sums = _asking(scores + shift, told, allowed)
+        there = torch.where(allowed, shift, _NEVER).logsumexp(1)  # the log of how many there are
+        logsums = (self.sizes[columns] + there.mean()).index_copy(0, places, sums)
+        found = _found(scores, told, allowed, totals, logsums, shift)
         if self.training:
             with torch.no_grad():
                 self.memory[rows] = vectors.detach()
+                self.sizes[rows] = sums - there
                 self.known[rows] = True
-        return (losses * (total > 0)).sum() / (total > 0).sum().clamp_min(1)
+        return (asking + found - found.detach()).mean()
 
     def vectors(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """(n, dim) float32 of unit norm."""
         return pooled(self.base(input_ids=ids, attention_mask=mask).last_hidden_state, mask, self.pooling)
+
+
+def _asking(
+    scores: torch.Tensor, told: torch.Tensor, allowed: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(n,) losses of the batch's items as what is asked with, and (n,) logs of what their scores sum up to."""
+    logsums = torch.where(allowed, scores, _NEVER).logsumexp(1)
+    total = told.sum(1)
+    mean = (told * scores).sum(1) / total.clamp_min(1e-9)
+    return torch.where(total > 0, logsums - mean, 0.0), logsums.detach()
+
+
+def _found(
+    scores: torch.Tensor,
+    told: torch.Tensor,
+    allowed: torch.Tensor,
+    totals: torch.Tensor,
+    logsums: torch.Tensor,
+    shift: torch.Tensor,
+) -> torch.Tensor:
+    """(n,) numbers with the gradient that the losses of all others have for the batch's items as what is found.
+
+    That is, of each other's softmax, the chance of being found less the share of the times that it was.
+    """
+    chances = torch.where(allowed & (totals > 0), (scores - logsums + shift).clamp_max(_SURE).exp(), 0.0)
+    return chances.sum(1) - (told * scores / totals.clamp_min(1e-9)).sum(1)
