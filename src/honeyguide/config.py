@@ -193,6 +193,8 @@ class Adapt:
     """How much putting together what shoppers take one after the other counts, among a batch."""
     neighbours: float = 1.0
     """How much telling what shoppers take with an item counts, among the whole catalogue."""
+    projection: int = 0
+    """Steps of turning vectors towards what shoppers take together, some hundred a minute; needs no `steps`."""
     causal: float = 0.0
     """How much reading on counts (GPT-like models, with the others at 0)."""
     whole_words: bool = True
@@ -213,7 +215,16 @@ class Adapt:
     """It ends after this many looks without an improvement."""
 
     def __post_init__(self) -> None:
-        for key in ("steps", "masked", "following", "contrastive", "neighbours", "causal", "look_every"):
+        for key in (
+            "steps",
+            "masked",
+            "following",
+            "contrastive",
+            "neighbours",
+            "projection",
+            "causal",
+            "look_every",
+        ):
             _at_least(self, key, 0)
         for key in ("pairs_within", "batch_pairs", "patience"):
             _at_least(self, key, 1)

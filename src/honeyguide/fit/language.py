@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from honeyguide.plm.adapt import Plan
     from honeyguide.plm.corpus import ItemPairs
     from honeyguide.plm.distill.transformer import StudentPlan
+    from honeyguide.plm.projecting import Projecting
 
 
 @dataclass(frozen=True)
@@ -258,9 +259,21 @@ def encode_stage(reading: Reading, checkpoint: str, reference: str) -> Vectors:
             texts=reading.catalog.texts,
             pairs=reading.pairs,
             reference=reference,
+            projecting=_projecting(reading),
             cache=cache,
             progress=progress,
         )
     encoder = open_encoder(artifacts.load(reading.models, ENCODER), batch_size=plm.batch_size)
     with reading.stage("Read the catalogue with the language model") as progress:
         return catalogue_vectors(encoder, reading.catalog.texts, cache=cache, progress=progress)
+
+
+def _projecting(reading: Reading) -> Projecting | None:
+    settings = reading.settings
+    if not settings.adapt.projection:
+        return None
+    from honeyguide.plm.projecting import Projecting
+    from honeyguide.plm.projection import ProjectionPlan
+
+    plan = ProjectionPlan(settings.adapt.projection, seed=settings.seed)
+    return Projecting(plan, reading.workspace.cache / "projection", settings.training.device)

@@ -64,21 +64,23 @@ def export_encoder(root: Path, checkpoint: str, *, max_tokens: int) -> str:
     if known := _current(root, key):
         return known
     files = export(str(folder), max_tokens=max_tokens)
-    card = encoder_card(checkpoint, files, "fp32", files.dim, None)
+    card = encoder_card(checkpoint, files, "fp32", files.dim, {})
     contents = {GRAPH: files.graph, TOKENIZER: files.tokenizer, CARD: card}
     return artifacts.save(root, ENCODER, {}, files.meta, contents)
 
 
-def encoder_card(checkpoint: str, files: EncoderFiles, form: str, dim: int, parity: str | None) -> bytes:
+def encoder_card(
+    checkpoint: str, files: EncoderFiles, form: str, dim: int, figures: Mapping[str, str | None]
+) -> bytes:
     """The model card of an encoder that serves."""
     card = Card(
         title="A shop's encoder",
         # a folder is told by what is in it: its path is nobody's business
         base=f"checkpoint {files.key[:12]}" if Path(checkpoint).is_dir() else checkpoint,
         purpose="turns items and searches of this shop into vectors",
-        made_from=("the checkpoint named above; nothing was trained",),
+        made_from=("the checkpoint named above, and the shop's texts where figures say so",),
         how=(f"an ONNX graph, {form}", f"{dim} dimensions", f"texts cut after {files.max_tokens} tokens"),
-        figures=() if parity is None else (("against the checkpoint as it is", parity),),
+        figures=tuple((name, told) for name, told in figures.items() if told),
     )
     return render_card(card).encode()
 

@@ -19,6 +19,7 @@ from honeyguide.plm.corpus import ItemPairs
 from honeyguide.plm.encoder import OnnxEncoder, Prompt, open_graph
 from honeyguide.plm.files import CARD, ENCODER, GRAPH, TOKENIZER
 from honeyguide.plm.parity import Parity, RetrievalTask, check_parity, measure_parity, neighbour_task
+from honeyguide.plm.projecting import Projecting, Projector
 from honeyguide.types import Encoder, Progress, State, silent
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ class Formed:
     arrays: State
     meta: dict[str, Any]
     files: dict[str, bytes]
+    served: EncoderFiles | None = None
+    """Where it is a graph."""
 
 
 def store_encoder(
@@ -69,6 +72,7 @@ def store_encoder(
     texts: Sequence[str],
     pairs: ItemPairs | None = None,
     reference: str | None = None,
+    projecting: Projecting | None = None,
     cache: Path | None = None,
     progress: Progress = silent,
 ) -> str:
@@ -76,28 +80,42 @@ def store_encoder(
 
     `texts` are the shop's and `pairs` rows of them that users took together: what the gate asks for; without
     enough of them it asks for what `reference`, the checkpoint it is compared with (itself), finds nearest.
-    QualityLost, and what was stored stays, where too much is lost. A table needs a `cache` of vectors.
+    QualityLost, and what was stored stays, where too much is lost. A projection, which finds more, comes after the
+    gate, so that it hides no loss. It and a table need a `cache` of vectors.
     """
     from honeyguide.plm.export import checkpoint_key, encoder_card, export, export_encoder
 
     itself = reference is None or reference == checkpoint
-    if itself and form.kind == "fp32" and not form.dim:
+    if itself and form == Form(tolerance=form.tolerance) and projecting is None:
         return export_encoder(root, checkpoint, max_tokens=max_tokens)
     about = [checkpoint_key(one, max_tokens) for one in (checkpoint, reference or checkpoint)]
     seen = list(texts) if form.kind == "static" else _sample(texts)
-    key = artifacts.key_of("encoder 2", about, asdict(form), seen, _told(pairs))
+    plan = None if projecting is None else [asdict(projecting.plan), list(texts)]
+    key = artifacts.key_of("encoder 2", about, asdict(form), seen, _told(pairs), plan)
     if known := artifacts.load_if_made_from(root, ENCODER, key):
         return known.version
     files = export(checkpoint, max_tokens=max_tokens)
+    projector = None if projecting is None else Projector(projecting, texts, pairs, cache, progress)
+    if projector is not None and form.kind == "static":
+        files = projector.of(files)  # a table learns from what is projected already
+    against = encoder_of(files if itself else export(str(reference), max_tokens=max_tokens))
     formed = _formed(files, form, texts, cache=cache, progress=progress)
     meta = {**formed.meta, "key": key, "form": form.kind}
-    against = encoder_of(files if itself else export(str(reference), max_tokens=max_tokens))
-    if kept := _judged(against, formed.encoder, texts, pairs, form.tolerance):
-        meta["parity"] = str(kept)
+    if not itself or form.kind != "fp32" or form.dim:
+        if kept := _judged(against, formed.encoder, texts, pairs, form.tolerance):
+            meta["parity"] = str(kept)
+    if projector is not None and form.kind != "static":
+        assert formed.served is not None
+        formed = _served(projector.of(formed.served))
+        meta |= formed.meta | {"key": key}
+    if projector is not None:
+        meta["projection"] = projector.told
     if CARD not in formed.files:  # a table brings its own
-        formed.files[CARD] = encoder_card(
-            checkpoint, files, form.kind, formed.encoder.dim, meta.get("parity")
-        )
+        figures = {
+            "against the checkpoint as it is": meta.get("parity"),
+            "projection": meta.get("projection"),
+        }
+        formed.files[CARD] = encoder_card(checkpoint, files, form.kind, formed.encoder.dim, figures)
     return artifacts.save(root, ENCODER, formed.arrays, meta, formed.files)
 
 
@@ -114,8 +132,12 @@ def _formed(
         tokenizer = Tokenizer.from_str(files.tokenizer.decode())
         made = make_table(itself, tokenizer, texts, plan, cache=cache, progress=progress)
         return Formed(made.encoder(files.key[:12]), {"table": made.table}, made.meta, made.files)
-    formed = in_form(files, form, itself, _sample(texts)[::2])
-    return Formed(encoder_of(formed), {}, formed.meta, {GRAPH: formed.graph, TOKENIZER: formed.tokenizer})
+    return _served(in_form(files, form, itself, _sample(texts)[::2]))
+
+
+def _served(files: EncoderFiles) -> Formed:
+    contents = {GRAPH: files.graph, TOKENIZER: files.tokenizer}
+    return Formed(encoder_of(files), {}, files.meta, contents, files)
 
 
 def _judged(

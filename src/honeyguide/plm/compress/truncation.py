@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from honeyguide.artifacts import key_of
-from honeyguide.errors import InvalidInput, MissingExtra
-from honeyguide.plm.files import VECTORS
+from honeyguide.errors import InvalidInput
+from honeyguide.plm.ending import GIVEN, RAW, with_ending
 from honeyguide.types import Vectors
 
 if TYPE_CHECKING:
     from honeyguide.plm.export import EncoderFiles
-
-_FULL = "vectors.full"
 
 
 def rotation(vectors: Vectors, dim: int) -> Vectors:
@@ -50,35 +48,8 @@ def truncated(files: EncoderFiles, dim: int, *, turn: Vectors | None = None) -> 
 
 
 def _with_end(graph: bytes, matrix: Vectors, *, turned: bool) -> bytes:
-    try:
-        import onnx
-    except ImportError:
-        raise MissingExtra("onnx", "train") from None
-    from onnx.helper import make_node, make_tensor_value_info
-
-    model = onnx.load_from_string(graph)
-    for node in model.graph.node:
-        node.output[:] = [_FULL if name == VECTORS else name for name in node.output]
-        node.input[:] = [_FULL if name == VECTORS else name for name in node.input]
     dim = matrix.shape[1]
-    stored = {"turn.axis": np.array([1]), "turn.least": np.array(1e-12, np.float32)}
     if turned:
-        stored["turn.matrix"] = matrix
-        first = make_node("MatMul", [_FULL, "turn.matrix"], ["turn.raw"])
-    else:
-        stored |= {"turn.start": np.array([0]), "turn.end": np.array([dim])}
-        first = make_node("Slice", [_FULL, "turn.start", "turn.end", "turn.axis"], ["turn.raw"])
-    nodes = [
-        first,
-        make_node("ReduceL2", ["turn.raw", "turn.axis"], ["turn.norm"], keepdims=1),
-        make_node("Max", ["turn.norm", "turn.least"], ["turn.length"]),
-        make_node("Div", ["turn.raw", "turn.length"], [VECTORS]),
-    ]
-    model.graph.node.extend(nodes)
-    model.graph.initializer.extend(
-        onnx.numpy_helper.from_array(array, name) for name, array in stored.items()
-    )
-    batch = model.graph.output[0].type.tensor_type.shape.dim[0].dim_param or "batch"
-    del model.graph.output[:]
-    model.graph.output.append(make_tensor_value_info(VECTORS, onnx.TensorProto.FLOAT, [batch, dim]))
-    return bytes(model.SerializeToString())
+        return with_ending(graph, "turn", [("MatMul", (GIVEN, "matrix"), RAW)], {"matrix": matrix}, dim=dim)
+    cut = {"start": np.array([0]), "end": np.array([dim]), "along": np.array([1])}
+    return with_ending(graph, "turn", [("Slice", (GIVEN, *cut), RAW)], cut, dim=dim)

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
@@ -84,7 +85,8 @@ class NeighbourFeed:
         texts = [self.tokens.text(int(row), self.limit) for row in rows]
         ids, mask = padded(texts, first=self.special.first, last=self.special.last, pad=self.special.pad)
         wanted = self.counts[rows]
-        columns, shift = self._columns(rows, wanted.indices, number)
+        rng = np.random.default_rng([self.seed, number])
+        columns, shift = columns_for(rows, wanted.indices, len(self.tokens), self.most, rng)
         place = np.full(len(self.tokens), -1, dtype=np.int64)
         place[columns] = np.arange(len(columns))
         among = np.zeros((len(rows), len(columns)), dtype=np.float32)
@@ -104,18 +106,23 @@ class NeighbourFeed:
         compared = ("columns", "totals", "shift")
         return {name: array if name in compared else array[begin:end] for name, array in batch.items()}
 
-    def _columns(self, rows: Rows, neighbours: Rows, number: int) -> tuple[Rows, NDArray[np.float32]]:
-        n = len(self.tokens)
-        if n <= self.most:
-            return np.arange(n, dtype=np.int64), np.zeros(n, dtype=np.float32)
-        sure = np.union1d(rows, neighbours).astype(np.int64)
-        rest = np.setdiff1d(np.arange(n, dtype=np.int64), sure, assume_unique=True)
-        drawn = min(len(rest), max(self.most - len(sure), len(rows)))
-        rng = np.random.default_rng([self.seed, number])
-        columns = np.concatenate([sure, np.sort(rng.choice(rest, drawn, replace=False))])
-        shift = np.zeros(len(columns), dtype=np.float32)
-        shift[len(sure) :] = math.log(len(rest) / drawn) if drawn else 0.0
-        return columns, shift
+
+def columns_for(
+    rows: Rows, neighbours: Rows, items: int, most: int, rng: np.random.Generator
+) -> tuple[Rows, NDArray[np.float32]]:
+    """(m,) items to compare `rows` with, those and their `neighbours` among them, and (m,) what makes up for others.
+
+    All items where there are at most `most`; else each drawn one stands for so many, by the log of that.
+    """
+    if items <= most:
+        return np.arange(items, dtype=np.int64), np.zeros(items, dtype=np.float32)
+    sure = np.union1d(rows, neighbours).astype(np.int64)
+    rest = np.setdiff1d(np.arange(items, dtype=np.int64), sure, assume_unique=True)
+    drawn = min(len(rest), max(most - len(sure), len(rows)))
+    columns = np.concatenate([sure, np.sort(rng.choice(rest, drawn, replace=False))])
+    shift = np.zeros(len(columns), dtype=np.float32)
+    shift[len(sure) :] = math.log(len(rest) / drawn) if drawn else 0.0
+    return columns, shift
 
 
 def neighbour_counts(pairs: ItemPairs, items: int) -> csr_matrix:
@@ -172,11 +179,20 @@ class Neighbours(torch.nn.Module):
         logsums = (self.sizes[columns] + there.mean()).index_copy(0, places, sums)
         found = _found(scores, told, allowed, totals, logsums, shift)
         if self.training:
-            with torch.no_grad():
-                self.memory[rows] = vectors.detach()
-                self.sizes[rows] = sums - there
-                self.known[rows] = True
+            self._remember(rows, vectors.detach(), sums - there)
         return (asking + found - found.detach()).mean()
+
+    def _remember(self, rows: torch.Tensor, vectors: torch.Tensor, sizes: torch.Tensor) -> None:
+        """What was read here and, of several processes, elsewhere in this step."""
+        read = [(rows.cpu(), vectors.cpu(), sizes.cpu())]
+        if dist.is_initialized():
+            read *= dist.get_world_size()
+            dist.all_gather_object(read, read[0])
+        for some, theirs, their_sizes in read:
+            where = some.to(self.memory.device)
+            self.memory[where] = theirs.to(self.memory)
+            self.sizes[where] = their_sizes.to(self.sizes)
+            self.known[where] = True
 
     def vectors(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """(n, dim) float32 of unit norm."""

@@ -40,7 +40,7 @@ def find_place(device: str = "auto", precision: str = "auto") -> Place:
     Started by torchrun, every process takes the GPU of its own local rank and joins the others.
     """
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    where = _device(device)
+    where = device_named(device)
     if world > 1:
         join(where)
     dtype = [_dtype(precision, where) if rank == 0 else None]
@@ -59,7 +59,7 @@ def join(device: torch.device) -> None:
 def meet(device: str = "auto") -> None:
     """Wait until all processes of the job have come here; at once where this is the only one."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        join(_device(device))
+        join(device_named(device))
         dist.barrier()
 
 
@@ -77,7 +77,8 @@ def in_turn(place: Place, work: Callable[[], T]) -> T:
             dist.barrier()
 
 
-def _device(name: str) -> torch.device:
+def device_named(name: str) -> torch.device:
+    """The device of that name; auto takes a GPU where there is one. InvalidInput where there is none such."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
