@@ -108,7 +108,9 @@ def _material(
     rows = np.array([row_of[text] for text in items], dtype=np.int64)
     begins = prompts_of(backbone.folder).get("passage", "")  # as it will when the catalogue is read
     first, second = rows[pairs.first], rows[pairs.second]
-    told = first != second  # sizes of one product share their text: there is nothing to learn between them
+    seen = np.array([not is_held_out(text, plan.held_out) for text in row_of], dtype=np.bool_)
+    # sizes of one product share their text: there is nothing to learn between them
+    told = (first != second) & seen[first] & seen[second]
 
     def tokens(name: str, some: Sequence[str]) -> Tokens:
         return tokenise(some, tokenizer, scratch / "tokens" / name, key=key)
