@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,17 +15,20 @@ import pytest
 
 from honeyguide import artifacts
 from honeyguide.artifacts import write_atomically
-from honeyguide.config import FILE_NAME, Compress, Distil, Plm, Training
+from honeyguide.config import FILE_NAME, Adapt, Compress, Distil, Plm, Teach, Training
 from honeyguide.data.catalog import Catalog
 from honeyguide.data.table import load_events
 from honeyguide.errors import InvalidInput
 from honeyguide.fit.language import Reading, language_stages
-from honeyguide.plm.files import CARD, COMPACT, STUDENT
+from honeyguide.plm.files import CARD, COMPACT, LANGUAGE_MODEL, STUDENT
+from honeyguide.plm.head_serving import TextTask, open_task
 from honeyguide.plm.serving import open_encoder
 from honeyguide.plm.static import StaticEncoder
 from honeyguide.shop.workspace import Workspace, settings_toml
 from honeyguide.types import Progress, quietly
 from tests.fitted import copy_of, fitted_shop
+from tests.taught_shop import taught_shop
+from tests.tiny_bert import save_tiny_bert
 
 LOOSE = 0.95
 
@@ -129,3 +133,59 @@ def test_without_behaviour_nobody_can_say_which_heads_matter(base: Path, tmp_pat
     nobody = load_events(given.workspace.events, given.catalog, until=datetime(2000, 1, 1, tzinfo=UTC))
     with pytest.raises(InvalidInput, match=r"\[compress\] heads"):
         language_stages(replace(given, table=nobody))
+
+
+@pytest.mark.slow
+def test_a_causal_model_reads_on_in_a_fit_and_serves(base: Path, tmp_path: Path) -> None:
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    checkpoint = save_tiny_bert(tmp_path / "causal")
+    config = LlamaConfig(
+        vocab_size=json.loads((checkpoint / "config.json").read_text())["vocab_size"], hidden_size=32,
+        intermediate_size=48, num_hidden_layers=2, num_attention_heads=2, max_position_embeddings=64,
+    )  # fmt: skip
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        LlamaForCausalLM(config).save_pretrained(checkpoint)
+    adapt = Adapt(steps=6, causal=1.0, masked=0.0, neighbours=0.0, batch_tokens=128, look_every=3)
+    given = reading(base, tmp_path, plm=plm(base, model=str(checkpoint)), adapt=adapt)
+    vectors = language_stages(given)
+    made = artifacts.load(given.models, LANGUAGE_MODEL)
+    assert made.meta["after"] < made.meta["before"]
+    assert "reading on" in (made.folder / CARD).read_text()
+    assert vectors.shape == (len(given.catalog), 32)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_tasks_and_a_projection_are_learned_in_a_fit(base: Path, tmp_path: Path) -> None:
+    settings = replace(
+        Workspace.at(fitted_shop(base)).settings,
+        training=Training(precision="float32"),
+        teach=Teach(tasks=("sentiment",), way="head", steps=4, look_every=2, batch_tokens=128),
+        adapt=Adapt(projection=4),
+    )
+    workspace = Workspace.create(tmp_path / "shop", settings)
+    (workspace.data / "clean").mkdir()
+    taught_shop(workspace.data / "clean")
+    catalog = Catalog.read(workspace.items)
+    given = Reading(workspace, catalog, load_events(workspace.events, catalog), None, quietly)
+    language_stages(given)
+    encoder = artifacts.load(given.models, "encoder")
+    assert "held-out items" in encoder.meta["projection"]
+    said = open_task(artifacts.load(given.models, "task-sentiment"))
+    assert isinstance(said, TextTask)
+    assert said.predict(["red shoe"]).shape == (1, len(said.head.labels))
+    opened = Opened()
+    language_stages(replace(given, stage=opened.stage))
+    assert not any("Teach" in name for name in opened.names)
+
+
+def test_a_task_that_the_shop_cannot_teach_is_told(base: Path, tmp_path: Path) -> None:
+    given = reading(base, tmp_path, teach=Teach(tasks=("sentiment",)))
+    with pytest.raises(InvalidInput, match="sentiment"):
+        language_stages(given)
+    wrong = reading(base, tmp_path / "other", teach=Teach(tasks=("taste",)))
+    with pytest.raises(InvalidInput, match="among"):
+        language_stages(wrong)
