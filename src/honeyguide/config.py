@@ -201,7 +201,7 @@ class Adapt:
     """Hide whole words, not pieces of them."""
     pairs_within: int = 3
     """Items that a shopper took at most this many events apart make a pair."""
-    learning_rate: float = 5e-5
+    learning_rate: float = 2e-4
     """The highest learning rate of AdamW."""
     batch_tokens: int = 4096
     """Tokens in a batch of texts, padding included."""
