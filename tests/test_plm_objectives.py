@@ -15,7 +15,7 @@ from honeyguide.plm.corpus import ItemPairs
 from honeyguide.plm.objectives.causal import CausalFeed
 from honeyguide.plm.objectives.contrastive import Contrastive, PairFeed
 from honeyguide.plm.objectives.following import FollowingFeed
-from honeyguide.plm.objectives.masked import MaskedFeed, MaskedLanguage
+from honeyguide.plm.objectives.masked import MaskedFeed, MaskedLanguage, perplexity
 from honeyguide.plm.pretrain import Material, Reading, Weights, pretrain
 from honeyguide.plm.tokens import Tokens, tokens_of
 from honeyguide.plm.train.devices import Place
@@ -234,6 +234,22 @@ def test_all_objectives_are_learned_at_once_and_a_kill_changes_nothing(
         whole.model.named_parameters(), resumed.model.named_parameters(), strict=True
     ):
         assert torch.equal(a, b), name
+
+
+def test_a_look_at_many_texts_is_a_look_at_some(backbone: Backbone) -> None:
+    feed = MaskedFeed.of(material(backbone).held_out, backbone.special, max_tokens=16, batch_tokens=64)
+    module = MaskedLanguage(backbone.model).eval()
+    assert feed.order.per_epoch > 2
+    losses = []
+    for number in range(2):
+        batch = feed.batch(number)
+        with torch.no_grad():
+            loss = float(module(**{name: torch.from_numpy(array) for name, array in batch.items()}))
+        losses += [loss] * len(batch["targets"])
+    device = torch.device("cpu")
+    assert perplexity(module, feed, device, most=2) == pytest.approx(np.exp(np.mean(losses)), rel=1e-5)
+    whole = perplexity(module, feed, device)
+    assert perplexity(module, feed, device, most=999) == whole != perplexity(module, feed, device, most=2)
 
 
 @pytest.mark.slow

@@ -64,6 +64,8 @@ class Reading:
     items: int = 64
     """Items in a batch that learns neighbours among the whole catalogue."""
     neighbours_temperature: float = 0.1
+    look_tokens: int = 65_536
+    """Tokens of held-out texts that are looked at, so that looking takes no longer than learning."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -184,16 +186,17 @@ def _pairs(material: Material) -> tuple[Tokens, ItemPairs]:
 class _Look:
     """Held-out perplexity of the first term that predicts words."""
 
-    def __init__(self, term: Term, feed: MaskedFeed | CausalFeed, place: Place) -> None:
+    def __init__(self, term: Term, feed: MaskedFeed | CausalFeed, place: Place, how: Reading) -> None:
         self._term, self._feed, self._place = term, feed, place
+        self._most = max(1, how.look_tokens // how.batch_tokens)
 
     def __call__(self) -> Mapping[str, float]:
         module, device = self._term.module, self._place.device
         if isinstance(module, MaskedLanguage) and isinstance(self._feed, MaskedFeed):
-            return {"perplexity": perplexity(module, self._feed, device)}
+            return {"perplexity": perplexity(module, self._feed, device, most=self._most)}
         assert isinstance(module, CausalLanguage)
         assert isinstance(self._feed, CausalFeed)
-        return {"perplexity": causal_perplexity(module, self._feed, device)}
+        return {"perplexity": causal_perplexity(module, self._feed, device, most=self._most)}
 
 
 def _look(
@@ -212,11 +215,12 @@ def _look(
                 share=how.masked_share,
                 whole_words=how.whole_words,
             )
-            return _Look(term, feed, place)
+            return _Look(term, feed, place, how)
         if isinstance(term.module, CausalLanguage):
             block = min(limit, len(material.held_out.ids) + len(material.held_out))
             rows = max(1, how.batch_tokens // limit)
-            return _Look(term, CausalFeed(material.held_out, backbone.special.last, block, rows), place)
+            causal = CausalFeed(material.held_out, backbone.special.last, block, rows)
+            return _Look(term, causal, place, how)
     return None
 
 

@@ -34,6 +34,8 @@ from honeyguide.plm.train.devices import Place, find_place, in_turn
 from honeyguide.plm.train.loop import Backward, Outcome, Schedule, Term, plain, train
 from honeyguide.types import Progress, Vectors, silent
 
+_LOOKED_AT = 2000  # held-out texts: looking takes no longer than learning then
+
 
 @dataclass(frozen=True, slots=True)
 class Distillation:
@@ -120,6 +122,7 @@ def _parts(
     """Texts held out and those that are learned from."""
     tokenizer = teacher.fast_tokenizer
     held_out = [text for text in corpus if is_held_out(text, plan.held_out)]
+    held_out = held_out[:: max(1, -(-len(held_out) // _LOOKED_AT))]
     learned = [text for text in corpus if not is_held_out(text, plan.held_out)]
     return (
         tokenise(held_out, tokenizer, scratch / "tokens" / "held_out", key=key),

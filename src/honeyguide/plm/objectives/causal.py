@@ -78,14 +78,16 @@ class CausalLanguage(torch.nn.Module):
         return torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten())
 
 
-def causal_perplexity(module: CausalLanguage, feed: CausalFeed, device: torch.device) -> float:
-    """Exp of the mean loss over the feed's first epoch."""
+def causal_perplexity(
+    module: CausalLanguage, feed: CausalFeed, device: torch.device, *, most: int | None = None
+) -> float:
+    """Exp of the mean loss over the feed's first epoch, or over `most` of its batches, where there are more."""
     was_training = module.training
     module.eval()
     with torch.no_grad():
         losses = [
             float(module(torch.from_numpy(feed.batch(number)["ids"]).to(device)))
-            for number in range(feed.per_epoch)
+            for number in range(min(feed.per_epoch, most or feed.per_epoch))
         ]
     module.train(was_training)
     return math.exp(min(float(np.mean(losses)), 700.0))

@@ -131,13 +131,18 @@ class MaskedLanguage(torch.nn.Module):
         return found.float()
 
 
-def perplexity(module: MaskedLanguage, feed: MaskedFeed, device: torch.device) -> float:
-    """Exp of the mean loss over all hidden places of the feed's first epoch; always the same places are hidden."""
+def perplexity(
+    module: MaskedLanguage, feed: MaskedFeed, device: torch.device, *, most: int | None = None
+) -> float:
+    """Exp of the mean loss over all hidden places of the feed's first epoch; always the same places are hidden.
+
+    `most` batches are looked at where there are more: a sample, for texts share them at random.
+    """
     total, count = 0.0, 0
     was_training = module.training
     module.eval()
     with torch.no_grad():
-        for number in range(feed.order.per_epoch):
+        for number in range(min(feed.order.per_epoch, most or feed.order.per_epoch)):
             batch = {k: torch.from_numpy(v).to(device) for k, v in feed.batch(number).items()}
             n = len(batch["targets"])
             total += n * float(module(**batch))
