@@ -17,6 +17,7 @@ from honeyguide.config import FILE_NAME, Adapt, Distil, Training
 from honeyguide.plm.files import LANGUAGE_MODEL, STUDENT
 from honeyguide.shop.workspace import Workspace, settings_toml
 from tests.fitted import copy_of, fitted_shop
+from tests.ports import free_port
 from tests.shop_fixture import NOW
 
 COMMAND = "from honeyguide.cli.app import main; main()"
@@ -35,11 +36,12 @@ def test_two_processes_fit_one_shop(tmp_path_factory: pytest.TempPathFactory, tm
     )
     write_atomically(workspace.root / FILE_NAME, settings_toml(settings).encode())
     command = [sys.executable, "-c", COMMAND, "fit", str(workspace.root), "--now", NOW.isoformat(), "--json"]
+    port = free_port()
     processes = [
         subprocess.Popen(
             command,
             env={**os.environ, "RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank),
-                 "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29617", "PYTHONPATH": os.getcwd()},
+                 "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "PYTHONPATH": os.getcwd()},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )

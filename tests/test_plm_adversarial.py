@@ -24,6 +24,7 @@ from honeyguide.plm.rdrop import RDrop
 from honeyguide.plm.tokens import tokens_of
 from honeyguide.plm.train.devices import Place
 from honeyguide.plm.train.loop import Backward, Batch, Joint, Losses, Schedule, Term, plain, train
+from tests.ports import free_port
 from tests.tiny_bert import WORDS, save_tiny_bert
 
 HERE = Place(torch.device("cpu"), torch.float32)
@@ -235,11 +236,12 @@ def test_two_processes_learn_what_one_learns_from_twice_as_many_batches(tmp_path
     backbone, terms = terms_of(checkpoint)
     schedule = Schedule(4, learning_rate=1e-3, accumulate=4)
     train(terms, schedule, place=HERE, folder=tmp_path / "one", key="", backward=pgd(0.5, steps=2))
+    port = free_port()
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", PROCESS, str(tmp_path)],
             env={**os.environ, "RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1",
-                 "MASTER_PORT": "29617", "LOCAL_RANK": str(rank), "PYTHONPATH": os.getcwd()},
+                 "MASTER_PORT": port, "LOCAL_RANK": str(rank), "PYTHONPATH": os.getcwd()},
             stderr=subprocess.PIPE,
         )
         for rank in range(2)

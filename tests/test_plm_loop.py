@@ -18,6 +18,7 @@ from honeyguide.plm.train.checkpoint import Checkpoint, load_checkpoint, save_ch
 from honeyguide.plm.train.devices import Place, find_place
 from honeyguide.plm.train.feeds import Batch, Feed
 from honeyguide.plm.train.loop import Outcome, Schedule, Term, train
+from tests.ports import free_port
 
 HERE = Place(torch.device("cpu"), torch.float32)
 
@@ -195,11 +196,12 @@ def test_two_processes_learn_what_one_learns_from_twice_as_many_batches(tmp_path
     train([Term("line", one, Points())], schedule, place=HERE, folder=tmp_path / "one", key="")
     shared = tmp_path / "shared"
     shared.mkdir()
+    port = free_port()
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", PROCESS, str(shared)],
             env={**os.environ, "RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1",
-                 "MASTER_PORT": "29611", "LOCAL_RANK": str(rank), "PYTHONPATH": os.getcwd()},
+                 "MASTER_PORT": port, "LOCAL_RANK": str(rank), "PYTHONPATH": os.getcwd()},
             stderr=subprocess.PIPE,
         )
         for rank in range(2)

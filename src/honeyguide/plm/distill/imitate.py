@@ -62,6 +62,11 @@ class Imitation:
             )
 
     @property
+    def weights(self) -> dict[str, float]:
+        """What counts, and how much."""
+        return {name: getattr(self, name) for name in (*_OF_TEXTS, "words") if getattr(self, name)}
+
+    @property
     def of_texts(self) -> bool:
         """Whether anything but words is learned."""
         return any(getattr(self, name) for name in _OF_TEXTS)

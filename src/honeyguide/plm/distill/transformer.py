@@ -239,7 +239,6 @@ def _stored(
     if known := artifacts.load_if_made_from(models, STUDENT, key):
         return known.version
     files = checkpoint_files(student)
-    asked = asdict(plan.imitation)
     figures = (
         ("correlation with the teacher's similarities, held-out texts, before", found.before),
         ("correlation with the teacher's similarities, held-out texts, after", found.after),
@@ -251,7 +250,7 @@ def _stored(
         made_from=(f"{texts[0]:,} distinct texts of the shop, {texts[1]:,} more held out",),
         how=(
             f"{depth(student)} layers of width {student.dim}",
-            "imitates " + ", ".join(f"{name} {weight:g}" for name, weight in asked.items() if weight),
+            "imitates " + ", ".join(f"{name} {weight:g}" for name, weight in plan.imitation.weights.items()),
             f"{found.outcome.steps} of at most {plan.schedule.steps} steps at {plan.schedule.learning_rate:g}",
             *halved(found.outcome),
         ),
