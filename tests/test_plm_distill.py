@@ -306,7 +306,7 @@ def test_a_student_comes_to_find_alike_what_its_teacher_does(
         for parameter in teacher.model.base_model.encoder.parameters():
             parameter.mul_(0.4 if parameter.ndim == 2 else 1)
     student = student_of(teacher, layers=1)
-    found = learn(teacher, student, tmp_path, asked, steps=150, eval_every=50, learning_rate=5e-3)
+    found = learn(teacher, student, tmp_path, asked, steps=90, eval_every=45, learning_rate=5e-3)
     assert found.before is not None
     assert found.after is not None
     assert 1 - found.after < 0.5 * (1 - found.before)

@@ -131,7 +131,17 @@ def test_the_sections_come_in_order_under_one_title(html: str) -> None:
     assert headings.count(1) == 1
     assert all(after - before <= 1 for before, after in pairwise(headings))
     ids = [value for tag, name, value in page.attributes if tag == "section" and name == "id"]
-    assert ids == ["policies", "levels", "map", "beliefs", "decisions", "cleaning", "language", "limits"]
+    assert ids == [
+        "policies",
+        "levels",
+        "map",
+        "beliefs",
+        "decisions",
+        "cleaning",
+        "language",
+        "taught",
+        "limits",
+    ]
     all_ids = [value for _, name, value in page.attributes if name == "id"]
     assert len(set(all_ids)) == len(all_ids)
 
