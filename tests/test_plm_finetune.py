@@ -23,6 +23,7 @@ from honeyguide.plm.rdrop import RDrop
 from honeyguide.plm.train.devices import Place, find_place
 from honeyguide.plm.train.loop import Schedule
 from honeyguide.plm.tuned import open_tuned
+from tests.gpu import needs_cuda
 from tests.tiny_bert import WORDS, save_tiny_bert
 from tests.tiny_tasks import DIM, HERE, head, opened, task, teach
 
@@ -274,7 +275,7 @@ def test_every_head_can_be_taught_in_bfloat16(
     np.testing.assert_allclose(losses[1], losses[0], rtol=0.05)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@needs_cuda
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
 def test_it_learns_on_a_gpu(checkpoint: Path, tmp_path: Path, way: Way) -> None:
     examples = Split(task("classification", 120, 0), task("classification", 60, 1))

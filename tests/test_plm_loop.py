@@ -18,6 +18,7 @@ from honeyguide.plm.train.checkpoint import Checkpoint, load_checkpoint, save_ch
 from honeyguide.plm.train.devices import Place, find_place
 from honeyguide.plm.train.feeds import Batch, Feed
 from honeyguide.plm.train.loop import Outcome, Schedule, Term, train
+from tests.gpu import needs_cuda
 from tests.ports import free_port
 
 HERE = Place(torch.device("cpu"), torch.float32)
@@ -369,7 +370,7 @@ def test_a_place_that_is_not_there_is_told() -> None:
             find_place("cuda")
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@needs_cuda
 def test_it_learns_on_a_gpu_in_bfloat16(tmp_path: Path) -> None:
     place = find_place("cuda")
     assert place.dtype == torch.bfloat16
@@ -384,7 +385,7 @@ def test_it_learns_on_a_gpu_in_bfloat16(tmp_path: Path) -> None:
     assert np.mean(losses[-20:]) < 0.3 * np.mean(losses[:20])
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@needs_cuda
 def test_a_killed_job_on_a_gpu_in_bfloat16_ends_where_an_unbroken_one_does(tmp_path: Path) -> None:
     def attempt(name: str, **options: Any) -> Line:
         module = Line()

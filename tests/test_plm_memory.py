@@ -27,6 +27,7 @@ from honeyguide.plm.train.devices import Place, find_place
 from honeyguide.plm.train.feeds import Batch, Feed, cut, most_pieces, pieces, rows_of, tokens_in
 from honeyguide.plm.train.loop import Outcome, Schedule, Term, train
 from honeyguide.plm.train.memory import is_out_of_memory
+from tests.gpu import needs_cuda
 from tests.test_plm_loop import HERE, Killed, Line, Points, same, weights
 from tests.tiny_bert import WORDS, save_tiny_bert
 from tests.tiny_tasks import head, task
@@ -402,7 +403,7 @@ def test_batches_that_nobody_can_cut_are_told() -> None:
         cut(Odd(), Odd().batch(0), 0, 8)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@needs_cuda
 def test_a_full_gpu_halves_the_batch(tmp_path: Path) -> None:
     """Each point takes a twelfth of the device: sixteen cannot be there at once, eight can."""
     place = find_place("cuda")

@@ -186,7 +186,7 @@ def test_a_package_that_is_not_there_is_told_with_the_command(monkeypatch: Any) 
 def real_package(name: str, *further: str) -> None:
     for one in (name, *further):
         if not find_spec(one):
-            pytest.skip(f"{one} is not installed")
+            pytest.skip(f"{one} is not installed: these weights are no part of the development extras")
 
 
 TEXTS = [

@@ -26,6 +26,7 @@ from honeyguide.plm.objectives.masked import MaskedFeed, MaskedLanguage
 from honeyguide.plm.tokens import Tokens, tokens_of
 from honeyguide.plm.train.devices import Place
 from honeyguide.plm.train.loop import AfterStep, Outcome, Schedule, Term, train
+from tests.gpu import needs_cuda
 from tests.tiny_bert import WORDS, save_tiny_bert
 
 HERE = Place(torch.device("cpu"), torch.float32)
@@ -237,7 +238,7 @@ def test_sparse_kernels_without_such_a_gpu_are_told(backbone: Backbone) -> None:
         use_sparse_kernels(backbone.model)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device of compute capability 8.0")
+@needs_cuda
 def test_sparse_kernels_say_what_the_zeros_say(backbone: Backbone) -> None:
     if torch.cuda.get_device_capability() < (8, 0):
         pytest.skip("needs a CUDA device of compute capability 8.0")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from honeyguide import artifacts
 from honeyguide.artifacts import file_hash, key_of
-from honeyguide.config import Settings
+from honeyguide.config import Adapt, Compress, Distil, Settings
 from honeyguide.data.catalog import Catalog
 from honeyguide.data.table import EventTable
 from honeyguide.plm.serving import open_encoder
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from honeyguide.plm.corpus import ItemPairs
     from honeyguide.plm.distill.transformer import StudentPlan
     from honeyguide.plm.projecting import Projecting
+    from honeyguide.plm.train.loop import Schedule
 
 
 @dataclass(frozen=True)
@@ -118,21 +119,14 @@ def adapt_stage(reading: Reading) -> str:
 def _adapting(settings: Settings) -> Plan:
     from honeyguide.plm import pretrain
     from honeyguide.plm.adapt import Plan
-    from honeyguide.plm.train.loop import Schedule
 
-    given, training = settings.adapt, settings.training
+    given = settings.adapt
     return Plan(
         checkpoint=settings.plm.model,
         weights=pretrain.Weights(
             given.masked, given.following, given.contrastive, given.causal, given.neighbours
         ),
-        schedule=Schedule(
-            given.steps,
-            learning_rate=given.learning_rate,
-            eval_every=given.look_every,
-            patience=given.patience,
-            seed=settings.seed,
-        ),
+        schedule=_schedule(given, settings.seed),
         reading=pretrain.Reading(
             max_tokens=settings.plm.max_tokens,
             batch_tokens=given.batch_tokens,
@@ -141,9 +135,19 @@ def _adapting(settings: Settings) -> Plan:
             whole_words=given.whole_words,
         ),
         held_out=given.held_out,
-        device=training.device,
-        precision=training.precision,
-        trackers=training.trackers,
+        **asdict(settings.training),
+    )
+
+
+def _schedule(given: Adapt | Distil, seed: int) -> Schedule:
+    from honeyguide.plm.train.loop import Schedule
+
+    return Schedule(
+        given.steps,
+        learning_rate=given.learning_rate,
+        eval_every=given.look_every,
+        patience=given.patience,
+        seed=seed,
     )
 
 
@@ -155,17 +159,14 @@ def teach_stage(reading: Reading, checkpoint: str) -> None:
     from honeyguide.plm.teach.lesson import teach_tasks
     from honeyguide.plm.teach.plan import TeachPlan
 
-    given, training = asdict(settings.teach), settings.training
     teach_tasks(
         reading.models,
         TeachPlan(
             checkpoint=checkpoint,
             max_tokens=settings.plm.max_tokens,
             seed=settings.seed,
-            device=training.device,
-            precision=training.precision,
-            trackers=training.trackers,
-            **{**given, "tasks": tuple(given["tasks"])},
+            **asdict(settings.training),
+            **asdict(settings.teach),
         ),
         events=reading.workspace.events,
         items=reading.workspace.items,
@@ -195,33 +196,22 @@ def student_stage(reading: Reading, checkpoint: str) -> str:
 
 def _distilling(settings: Settings, checkpoint: str) -> StudentPlan:
     from honeyguide.plm.distill.transformer import StudentPlan
-    from honeyguide.plm.train.loop import Schedule
 
-    given, training = settings.distil, settings.training
+    given = settings.distil
     return StudentPlan(
         checkpoint=checkpoint,
         layers=given.layers,
         width=given.width or None,
-        schedule=Schedule(
-            given.steps,
-            learning_rate=given.learning_rate,
-            eval_every=given.look_every,
-            patience=given.patience,
-            seed=settings.seed,
-        ),
+        schedule=_schedule(given, settings.seed),
         max_tokens=settings.plm.max_tokens,
         batch_tokens=given.batch_tokens,
         held_out=given.held_out,
-        device=training.device,
-        precision=training.precision,
-        trackers=training.trackers,
+        **asdict(settings.training),
     )
 
 
 def compact_stage(reading: Reading, checkpoint: str) -> str:
     """The checkpoint to go on with: the same, or with what the settings name taken out."""
-    from honeyguide.config import Compress
-
     given = reading.settings.compress
     if given == Compress():
         return checkpoint
@@ -232,7 +222,7 @@ def compact_stage(reading: Reading, checkpoint: str) -> str:
         version = compact(
             reading.models,
             checkpoint,
-            Cuts(given.vocabulary, given.heads, given.neurons, given.weights, given.two_of_four),
+            Cuts(**asdict(given)),
             texts=[*reading.catalog.texts, *reading.searches],
             pairs=reading.pairs,
             max_tokens=reading.settings.plm.max_tokens,

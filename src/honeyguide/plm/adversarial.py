@@ -31,7 +31,9 @@ def word_embeddings(module: torch.nn.Module) -> list[torch.nn.Module]:
         ask = getattr(part, "get_input_embeddings", None)
         try:
             words = ask() if ask else None
-        except NotImplementedError:
+        except (
+            NotImplementedError
+        ):  # how transformers says that a part, a head for one, has no words of its own
             continue
         if isinstance(words, torch.nn.Module):
             found[id(words)] = words

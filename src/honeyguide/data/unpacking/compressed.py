@@ -40,7 +40,7 @@ def unzip(path: Path, target: Path) -> Path:
         raise
     except EOFError:
         raise _cut_off(path) from None
-    except NotImplementedError as error:
+    except NotImplementedError as error:  # how zipfile says that it does not know this way of compressing
         raise InvalidFile(path, f"cannot be unpacked: {error}", "Unpack it yourself") from None
     except RuntimeError:
         raise InvalidFile(path, "is locked by a password", "Unpack it, and name the file in it") from None
