@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from honeyguide.data.ingest import ImportReport, import_files
 from honeyguide.errors import HoneyguideError, InvalidFile
+from tests.real_data import real_files
 from tests.test_data_sift import rows_of
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
-REAL = Path(__file__).resolve().parents[2] / "shared" / "data" / "open_bandit"
 
 COLUMNS = (
     "", "timestamp", "item_id", "position", "click", "propensity_score", "user_feature_0", "user_feature_1",
@@ -162,7 +162,6 @@ def test_what_is_almost_such_a_log_is_refused_with_what_it_lacks(
         )
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="the Open Bandit Dataset is not beside this repository")
 @pytest.mark.parametrize(
     ("campaign", "items", "people", "clicks"),
     [("men", 34, 265, {"random": 46, "bts": 69}), ("women", 46, 245, {"random": 46, "bts": 46})],
@@ -170,7 +169,7 @@ def test_what_is_almost_such_a_log_is_refused_with_what_it_lacks(
 def test_the_real_logs_are_imported_to_the_last_row(
     campaign: str, items: int, people: int, clicks: dict[str, int], tmp_path: Path
 ) -> None:
-    files = [REAL / f"{name}_{campaign}.parquet" for name in ("items", *clicks)]
+    files = real_files(*(f"open_bandit/{name}_{campaign}.parquet" for name in ("items", *clicks)))
     report = import_files(tmp_path / "data", files, now=NOW)
     assert (report.items.kept, report.tables["users"].kept) == (items, people)
     assert (report.events.kept, report.problems) == (20_000 + sum(clicks.values()), ())
@@ -192,9 +191,8 @@ def test_the_real_logs_are_imported_to_the_last_row(
         )
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="the Open Bandit Dataset is not beside this repository")
 def test_the_clicks_of_a_real_log_weigh_what_they_did(tmp_path: Path) -> None:
-    files = [REAL / "items_men.parquet", REAL / "bts_men.parquet"]
+    files = real_files("open_bandit/items_men.parquet", "open_bandit/bts_men.parquet")
     import_files(tmp_path / "data", files, now=NOW)
     log = f"'{tmp_path / 'data' / 'events.parquet'}'"
     with duckdb.connect() as db:
