@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,12 @@ from honeyguide.data.catalog import Catalog
 from honeyguide.data.table import load_events
 from honeyguide.errors import InvalidInput
 from honeyguide.fit.language import Reading, language_stages
+from honeyguide.plm.compact import Cuts
 from honeyguide.plm.files import CARD, COMPACT, LANGUAGE_MODEL, STUDENT
 from honeyguide.plm.head_serving import TextTask, open_task
 from honeyguide.plm.serving import open_encoder
 from honeyguide.plm.static import StaticEncoder
+from honeyguide.plm.teach.plan import TeachPlan
 from honeyguide.shop.workspace import Workspace, settings_toml
 from honeyguide.types import Progress, quietly
 from tests.fitted import copy_of, fitted_shop
@@ -189,3 +191,10 @@ def test_a_task_that_the_shop_cannot_teach_is_told(base: Path, tmp_path: Path) -
     wrong = reading(base, tmp_path / "other", teach=Teach(tasks=("taste",)))
     with pytest.raises(InvalidInput, match="among"):
         language_stages(wrong)
+
+
+def test_settings_and_library_have_the_same_defaults() -> None:
+    """The settings cannot import what trains, so they say its defaults a second time."""
+    told, plan = asdict(Teach()), asdict(TeachPlan("a"))
+    assert told == {name: plan[name] for name in told}
+    assert asdict(Compress()) == asdict(Cuts())
