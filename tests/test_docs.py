@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from honeyguide import Honeyguide, config
+from honeyguide import Honeyguide
 from honeyguide.cli import app as command_line
 from honeyguide.config import STAGES, Settings
 from honeyguide.data.ingest import import_files
@@ -43,7 +43,7 @@ the next `honeyguide fit`; `[explore]` takes effect the next time the shop is op
 
 
 def settings_page() -> str:
-    """docs/settings.md as config.py has it."""
+    """docs/settings.md as the settings have it."""
     defaults: dict[tuple[str, str], str] = {}
     section = ""
     for line in settings_toml(Settings()).splitlines():
@@ -77,12 +77,10 @@ def _section(title: str, name: str, kind: type[object], defaults: dict[tuple[str
 
 def _meanings(kind: type[object]) -> dict[str, str]:
     """What the string under each field says."""
-    tree = ast.parse(inspect.getsource(config))
-    body = next(
-        node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == kind.__name__
-    )
+    (of,) = ast.parse(inspect.getsource(kind)).body
+    assert isinstance(of, ast.ClassDef)
     found = {}
-    for field, said in pairwise(body):
+    for field, said in pairwise(of.body):
         if (
             isinstance(field, ast.AnnAssign)
             and isinstance(said, ast.Expr)

@@ -1,0 +1,25 @@
+"""Settings: one frozen dataclass per stage, read from `honeyguide.toml`."""
+
+from honeyguide.config.data import Clean, Labels
+from honeyguide.config.decide import Evaluate, Explore, Interests
+from honeyguide.config.language import Adapt, Compress, Distil, Plm, Teach, Training
+from honeyguide.config.settings import FILE_NAME, STAGES, Settings, load_settings, parse_settings
+
+__all__ = [
+    "FILE_NAME",
+    "STAGES",
+    "Adapt",
+    "Clean",
+    "Compress",
+    "Distil",
+    "Evaluate",
+    "Explore",
+    "Interests",
+    "Labels",
+    "Plm",
+    "Settings",
+    "Teach",
+    "Training",
+    "load_settings",
+    "parse_settings",
+]
