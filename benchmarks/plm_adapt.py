@@ -32,7 +32,9 @@ from honeyguide.plm.pretrain import Material, Reading, Weights, pretrain
 from honeyguide.plm.projection import ProjectionPlan, learn_projection
 from honeyguide.plm.tokens import Tokens, tokens_of
 from honeyguide.plm.train.devices import Place, find_place
-from honeyguide.plm.train.loop import Schedule, Term, train
+from honeyguide.plm.train.loop import train
+from honeyguide.plm.train.schedule import Schedule
+from honeyguide.plm.train.terms import Term
 from honeyguide.plm.train.throughput import Speed
 from honeyguide.types import Progress, Rows, Vectors
 from rows import Row, report

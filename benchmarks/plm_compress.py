@@ -43,7 +43,9 @@ from honeyguide.plm.objectives.contrastive import Contrastive, PairFeed
 from honeyguide.plm.parity import Parity, RetrievalTask, measure_parity
 from honeyguide.plm.tokens import tokens_of
 from honeyguide.plm.train.devices import Place
-from honeyguide.plm.train.loop import Schedule, Term, nothing, train
+from honeyguide.plm.train.loop import nothing, train
+from honeyguide.plm.train.schedule import Schedule
+from honeyguide.plm.train.terms import Term
 from honeyguide.types import Rows
 from rows import Row, report
 

@@ -39,7 +39,7 @@ from honeyguide.plm.parity import RetrievalTask, measure_parity
 from honeyguide.plm.static import STATIC, StaticEncoder
 from honeyguide.plm.tokens import tokens_of
 from honeyguide.plm.train.devices import find_place
-from honeyguide.plm.train.loop import Schedule
+from honeyguide.plm.train.schedule import Schedule
 from honeyguide.types import Encoder
 from plm_compress import catalogue
 from plm_compress import folder as items_of

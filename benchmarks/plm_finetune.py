@@ -40,7 +40,7 @@ from honeyguide.plm.heads.head import Feeding
 from honeyguide.plm.train import throughput
 from honeyguide.plm.train.devices import Place, find_place
 from honeyguide.plm.train.feeds import Batch
-from honeyguide.plm.train.loop import Schedule
+from honeyguide.plm.train.schedule import Schedule
 from rows import Row, report
 
 WAYS: dict[str, Way] = {

@@ -38,7 +38,10 @@ from honeyguide.plm.robustness import Retrieval, Robustness, measure, standard_p
 from honeyguide.plm.synonyms import Leads, Synonyms, learn_synonyms
 from honeyguide.plm.tokens import tokens_of
 from honeyguide.plm.train.devices import find_place
-from honeyguide.plm.train.loop import Backward, Feed, Schedule, Term, plain, train
+from honeyguide.plm.train.feeds import Feed
+from honeyguide.plm.train.loop import train
+from honeyguide.plm.train.schedule import Schedule
+from honeyguide.plm.train.terms import Backward, Term, plain
 from honeyguide.types import Rows, Vectors
 from rows import Row, report
 

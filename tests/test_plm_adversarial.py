@@ -23,7 +23,10 @@ from honeyguide.plm.objectives.masked import MaskedFeed, MaskedLanguage
 from honeyguide.plm.rdrop import RDrop
 from honeyguide.plm.tokens import tokens_of
 from honeyguide.plm.train.devices import Place
-from honeyguide.plm.train.loop import Backward, Batch, Joint, Losses, Schedule, Term, plain, train
+from honeyguide.plm.train.feeds import Batch
+from honeyguide.plm.train.loop import train
+from honeyguide.plm.train.schedule import Schedule
+from honeyguide.plm.train.terms import Backward, Joint, Losses, Term, plain
 from tests.ports import free_port
 from tests.tiny_bert import WORDS, save_tiny_bert
 
@@ -216,7 +219,8 @@ from pathlib import Path
 from safetensors.torch import save_file
 from honeyguide.plm.adversarial import pgd
 from honeyguide.plm.train.devices import find_place
-from honeyguide.plm.train.loop import Schedule, train
+from honeyguide.plm.train.loop import train
+from honeyguide.plm.train.schedule import Schedule
 from tests.test_plm_adversarial import terms_of
 torch.set_num_threads(1)
 folder = Path(sys.argv[1])

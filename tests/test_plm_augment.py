@@ -23,7 +23,9 @@ from honeyguide.plm.rdrop import RDrop
 from honeyguide.plm.synonyms import Synonyms
 from honeyguide.plm.tokens import tokens_of
 from honeyguide.plm.train.devices import Place
-from honeyguide.plm.train.loop import Schedule, Term, train
+from honeyguide.plm.train.loop import train
+from honeyguide.plm.train.schedule import Schedule
+from honeyguide.plm.train.terms import Term
 from tests.tiny_bert import WORDS, save_tiny_bert
 
 HERE = Place(torch.device("cpu"), torch.float32)

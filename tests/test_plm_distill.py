@@ -28,7 +28,7 @@ from honeyguide.plm.heads.head import Feeding
 from honeyguide.plm.objectives.masked import MaskedFeed
 from honeyguide.plm.tokens import Tokens, tokens_of
 from honeyguide.plm.train.devices import Place
-from honeyguide.plm.train.loop import Schedule
+from honeyguide.plm.train.schedule import Schedule
 from tests.tiny_bert import VOCABULARY, WORDS, save_tiny_bert
 
 HERE = Place(torch.device("cpu"), torch.float32)

@@ -21,7 +21,7 @@ from honeyguide.plm.finetune import Regime, Split, Tuning, finetune
 from honeyguide.plm.heads.labels import Classification, Labelled
 from honeyguide.plm.rdrop import RDrop
 from honeyguide.plm.train.devices import Place, find_place
-from honeyguide.plm.train.loop import Schedule
+from honeyguide.plm.train.schedule import Schedule
 from honeyguide.plm.tuned import open_tuned
 from tests.gpu import needs_cuda
 from tests.tiny_bert import WORDS, save_tiny_bert

@@ -18,7 +18,7 @@ from honeyguide.plm.heads.pairs import Judged, Pairs, Ranking, Retrieval
 from honeyguide.plm.heads.tags import TokenClassification
 from honeyguide.plm.objectives.contrastive import Contrastive
 from honeyguide.plm.tokens import tokens_of
-from honeyguide.plm.train.loop import Feed
+from honeyguide.plm.train.feeds import Feed
 from tests.tiny_bert import save_tiny_bert
 
 CPU = torch.device("cpu")

@@ -17,7 +17,9 @@ from honeyguide.errors import InvalidInput
 from honeyguide.plm.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from honeyguide.plm.train.devices import Place, find_place
 from honeyguide.plm.train.feeds import Batch, Feed
-from honeyguide.plm.train.loop import Outcome, Schedule, Term, train
+from honeyguide.plm.train.loop import Outcome, train
+from honeyguide.plm.train.schedule import Schedule
+from honeyguide.plm.train.terms import Term
 from tests.gpu import needs_cuda
 from tests.ports import free_port
 
@@ -177,7 +179,9 @@ import sys, torch
 from safetensors.torch import save_file
 from pathlib import Path
 from honeyguide.plm.train.devices import find_place
-from honeyguide.plm.train.loop import Schedule, Term, train
+from honeyguide.plm.train.loop import train
+from honeyguide.plm.train.schedule import Schedule
+from honeyguide.plm.train.terms import Term
 from tests.test_plm_loop import Line, Points
 torch.set_num_threads(1)
 module = Line()

@@ -21,7 +21,9 @@ from honeyguide.plm.forms import encoder_of
 from honeyguide.plm.objectives.contrastive import Contrastive, PairFeed
 from honeyguide.plm.tokens import tokens_of
 from honeyguide.plm.train.devices import Place
-from honeyguide.plm.train.loop import Schedule, Term, train
+from honeyguide.plm.train.loop import train
+from honeyguide.plm.train.schedule import Schedule
+from honeyguide.plm.train.terms import Term
 from tests.tiny_bert import MAX_TOKENS, save_tiny_bert, tiny_artifact, tiny_encoder
 
 HERE = Place(torch.device("cpu"), torch.float32)

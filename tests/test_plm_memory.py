@@ -25,8 +25,10 @@ from honeyguide.plm.objectives.masked import MaskedFeed, MaskedLanguage
 from honeyguide.plm.tokens import tokens_of
 from honeyguide.plm.train.devices import Place, find_place
 from honeyguide.plm.train.feeds import Batch, Feed, cut, most_pieces, pieces, rows_of, tokens_in
-from honeyguide.plm.train.loop import Outcome, Schedule, Term, train
+from honeyguide.plm.train.loop import Outcome, train
 from honeyguide.plm.train.memory import is_out_of_memory
+from honeyguide.plm.train.schedule import Schedule
+from honeyguide.plm.train.terms import Term
 from tests.gpu import needs_cuda
 from tests.test_plm_loop import HERE, Killed, Line, Points, same, weights
 from tests.tiny_bert import WORDS, save_tiny_bert

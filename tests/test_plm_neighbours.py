@@ -17,7 +17,9 @@ from honeyguide.plm.objectives.neighbours import NeighbourFeed, Neighbours, neig
 from honeyguide.plm.tokens import Tokens, tokens_of
 from honeyguide.plm.train.devices import Place
 from honeyguide.plm.train.feeds import pieces
-from honeyguide.plm.train.loop import Schedule, Term, train
+from honeyguide.plm.train.loop import train
+from honeyguide.plm.train.schedule import Schedule
+from honeyguide.plm.train.terms import Term
 from tests.tiny_bert import PIECES, WORDS, save_tiny_bert
 
 SPECIAL = Special(first=2, last=3, pad=0, mask=4, vocabulary=len(PIECES), all=(0, 1, 2, 3, 4))

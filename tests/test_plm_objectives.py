@@ -19,7 +19,7 @@ from honeyguide.plm.objectives.masked import MaskedFeed, MaskedLanguage, perplex
 from honeyguide.plm.pretrain import Material, Reading, Weights, pretrain
 from honeyguide.plm.tokens import Tokens, tokens_of
 from honeyguide.plm.train.devices import Place
-from honeyguide.plm.train.loop import Schedule
+from honeyguide.plm.train.schedule import Schedule
 from tests.tiny_bert import WORDS, save_tiny_bert
 
 HERE = Place(torch.device("cpu"), torch.float32)

@@ -25,7 +25,9 @@ from honeyguide.plm.objectives.contrastive import Contrastive, PairFeed
 from honeyguide.plm.packages import cache_folder, package_checkpoint
 from honeyguide.plm.tokens import tokens_of
 from honeyguide.plm.train.devices import Place
-from honeyguide.plm.train.loop import Schedule, Term, train
+from honeyguide.plm.train.loop import train
+from honeyguide.plm.train.schedule import Schedule
+from honeyguide.plm.train.terms import Term
 
 HERE = Place(torch.device("cpu"), torch.float32)
 WIDTH, NEURONS, LONGEST, TYPES = 32, 64, 40, 2

@@ -25,7 +25,9 @@ from honeyguide.plm.compress.two_four import follows_two_four, two_of_four, use_
 from honeyguide.plm.objectives.masked import MaskedFeed, MaskedLanguage
 from honeyguide.plm.tokens import Tokens, tokens_of
 from honeyguide.plm.train.devices import Place
-from honeyguide.plm.train.loop import AfterStep, Outcome, Schedule, Term, train
+from honeyguide.plm.train.loop import AfterStep, Outcome, train
+from honeyguide.plm.train.schedule import Schedule
+from honeyguide.plm.train.terms import Term
 from tests.gpu import needs_cuda
 from tests.tiny_bert import WORDS, save_tiny_bert
 

@@ -23,7 +23,10 @@ from honeyguide.plm.objectives.contrastive import Contrastive, PairFeed
 from honeyguide.plm.shapes import Site, columns, sites, take_columns
 from honeyguide.plm.tokens import tokens_of
 from honeyguide.plm.train.devices import Place
-from honeyguide.plm.train.loop import Batch, Schedule, Term, train
+from honeyguide.plm.train.feeds import Batch
+from honeyguide.plm.train.loop import train
+from honeyguide.plm.train.schedule import Schedule
+from honeyguide.plm.train.terms import Term
 from tests.tiny_bert import MAX_TOKENS, WORDS, save_tiny_bert
 
 HERE = Place(torch.device("cpu"), torch.float32)

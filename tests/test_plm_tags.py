@@ -14,7 +14,7 @@ from honeyguide.plm.backbone import Backbone, open_backbone
 from honeyguide.plm.heads.head import Feeding, Reader
 from honeyguide.plm.heads.tags import Tagged, TokenClassification
 from honeyguide.plm.tokens import tokens_of
-from honeyguide.plm.train.loop import Feed
+from honeyguide.plm.train.feeds import Feed
 from honeyguide.plm.words import first_tokens, words_of
 from tests.tiny_bert import save_tiny_bert
 

@@ -12,7 +12,9 @@ import torch
 from honeyguide.errors import InvalidInput
 from honeyguide.plm.backbone import open_backbone
 from honeyguide.plm.train.feeds import tokens_in
-from honeyguide.plm.train.loop import Schedule, Term, train
+from honeyguide.plm.train.loop import train
+from honeyguide.plm.train.schedule import Schedule
+from honeyguide.plm.train.terms import Term
 from honeyguide.plm.train.throughput import Speed, flops_per_token, mfu, model_flops, peak_flops
 from tests.test_plm_loop import HERE, Line, Points
 from tests.tiny_bert import save_tiny_bert

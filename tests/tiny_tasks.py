@@ -16,7 +16,7 @@ from honeyguide.plm.heads.labels import Classification, Labelled, MultiLabel, Re
 from honeyguide.plm.heads.pairs import Judged, Pairs, Ranking, Retrieval
 from honeyguide.plm.heads.tags import Tagged, TokenClassification
 from honeyguide.plm.train.devices import Place
-from honeyguide.plm.train.loop import Schedule
+from honeyguide.plm.train.schedule import Schedule
 from tests.tiny_bert import WORDS
 
 HERE = Place(torch.device("cpu"), torch.float32)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from honeyguide.plm.corpus import ItemPairs
     from honeyguide.plm.distill.transformer import StudentPlan
     from honeyguide.plm.projecting import Projecting
-    from honeyguide.plm.train.loop import Schedule
+    from honeyguide.plm.train.schedule import Schedule
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def _adapting(settings: Settings) -> Plan:
 
 
 def _schedule(given: Adapt | Distil, seed: int) -> Schedule:
-    from honeyguide.plm.train.loop import Schedule
+    from honeyguide.plm.train.schedule import Schedule
 
     return Schedule(
         given.steps,

@@ -23,7 +23,8 @@ from honeyguide.plm.tokens import Tokens, tokenise
 from honeyguide.plm.track import Trackers
 from honeyguide.plm.train.checkpoint import drop_checkpoints
 from honeyguide.plm.train.devices import find_place, in_turn
-from honeyguide.plm.train.loop import Outcome, Schedule
+from honeyguide.plm.train.loop import Outcome
+from honeyguide.plm.train.schedule import Schedule
 from honeyguide.types import Progress, State, silent
 
 

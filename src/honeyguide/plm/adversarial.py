@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from honeyguide.errors import InvalidInput
-from honeyguide.plm.train.loop import Losses, Pass
+from honeyguide.plm.train.terms import Losses, Pass
 
 _TINY = 1e-30
 

@@ -19,7 +19,10 @@ from honeyguide.plm.backbone import Backbone
 from honeyguide.plm.heads.head import E, Feeding, Head, Reader
 from honeyguide.plm.track import Tracker
 from honeyguide.plm.train.devices import Place
-from honeyguide.plm.train.loop import Backward, Feed, Outcome, Schedule, Term, plain, train
+from honeyguide.plm.train.feeds import Feed
+from honeyguide.plm.train.loop import Outcome, train
+from honeyguide.plm.train.schedule import Schedule
+from honeyguide.plm.train.terms import Backward, Term, plain
 from honeyguide.plm.tuned import Tuned
 from honeyguide.types import Progress, silent
 

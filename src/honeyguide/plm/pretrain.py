@@ -27,7 +27,9 @@ from honeyguide.plm.objectives.neighbours import NeighbourFeed, Neighbours
 from honeyguide.plm.tokens import Tokens
 from honeyguide.plm.track import Tracker
 from honeyguide.plm.train.devices import Place
-from honeyguide.plm.train.loop import Backward, Outcome, Schedule, Term, plain, train
+from honeyguide.plm.train.loop import Outcome, train
+from honeyguide.plm.train.schedule import Schedule
+from honeyguide.plm.train.terms import Backward, Term, plain
 from honeyguide.types import Progress, silent
 
 

@@ -26,7 +26,9 @@ from honeyguide.plm.objectives.neighbours import columns_for, neighbour_counts
 from honeyguide.plm.track import Tracker
 from honeyguide.plm.train.devices import Place
 from honeyguide.plm.train.feeds import Batch
-from honeyguide.plm.train.loop import Schedule, Term, train
+from honeyguide.plm.train.loop import train
+from honeyguide.plm.train.schedule import Schedule
+from honeyguide.plm.train.terms import Term
 from honeyguide.types import Progress, Rows, Vectors, silent
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ import torch
 from honeyguide.errors import InvalidInput
 from honeyguide.plm.compress.calibrate import input_grams, listening
 from honeyguide.plm.shapes import Site, columns, note_columns, sites, take_columns
-from honeyguide.plm.train.loop import Batch
+from honeyguide.plm.train.feeds import Batch
 
 _RIDGE = 1e-4  # of the mean of the Gram matrix's diagonal: keeps it solvable where columns say the same
 

@@ -31,7 +31,9 @@ from honeyguide.plm.tokens import Tokens, tokenise
 from honeyguide.plm.track import Tracker, Trackers
 from honeyguide.plm.train.checkpoint import drop_checkpoints
 from honeyguide.plm.train.devices import Place, find_place, in_turn
-from honeyguide.plm.train.loop import Backward, Outcome, Schedule, Term, plain, train
+from honeyguide.plm.train.loop import Outcome, train
+from honeyguide.plm.train.schedule import Schedule
+from honeyguide.plm.train.terms import Backward, Term, plain
 from honeyguide.types import Progress, Vectors, silent
 
 _LOOKED_AT = 2000  # held-out texts: looking takes no longer than learning then

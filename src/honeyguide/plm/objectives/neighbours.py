@@ -26,7 +26,7 @@ from honeyguide.plm.backbone import Special, pooled
 from honeyguide.plm.batches import Shuffled, padded
 from honeyguide.plm.corpus import ItemPairs
 from honeyguide.plm.tokens import Tokens
-from honeyguide.plm.train.loop import Batch
+from honeyguide.plm.train.feeds import Batch
 from honeyguide.types import Rows
 
 _NEVER = -1e9

@@ -41,7 +41,9 @@ from honeyguide.plm.teach.searches import leads
 from honeyguide.plm.track import Trackers
 from honeyguide.plm.train.checkpoint import drop_checkpoints
 from honeyguide.plm.train.devices import find_place, in_turn
-from honeyguide.plm.train.loop import Backward, Feed, Schedule, plain
+from honeyguide.plm.train.feeds import Feed
+from honeyguide.plm.train.schedule import Schedule
+from honeyguide.plm.train.terms import Backward, plain
 from honeyguide.types import Progress, Stage, quietly, silent
 
 _FORM = "task 1"  # another number makes all tasks anew: examples or lessons are not what they were
