@@ -8,7 +8,7 @@ learned from. Perplexity is that of hidden whole words in the test items' texts;
 given one first, trained for as many steps while the rest stays frozen, and that is the rival. Retrieval asks with
 each test item for the items that its buyers took within three places of it, among all items; the rival is the same
 encoder unadapted. "Adapted" has learned neighbours among the whole catalogue; "projected" is a small layer on top,
-learned from the vectors alone. `--validate` measures on the other tenth instead.
+learned from the vectors alone (`--steps 0` measures nothing else). `--validate` measures on the other tenth instead.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ from honeyguide.plm.batches import padded
 from honeyguide.plm.corpus import ItemPairs, is_held_out
 from honeyguide.plm.objectives.contrastive import Contrastive
 from honeyguide.plm.objectives.masked import MaskedFeed, MaskedLanguage, perplexity
+from honeyguide.plm.objectives.projection import ProjectionPlan
 from honeyguide.plm.pretrain import Material, Reading, Weights, pretrain
-from honeyguide.plm.projection import ProjectionPlan, learn_projection
+from honeyguide.plm.projection import learn_projection
 from honeyguide.plm.tokens import Tokens, tokens_of
 from honeyguide.plm.train.devices import Place, find_place
 from honeyguide.plm.train.loop import train

@@ -95,6 +95,25 @@ def test_a_killed_job_ends_at_the_weights_of_one_that_never_stopped(tmp_path: Pa
     assert again.history == outcome.history
 
 
+def test_a_job_that_stops_is_where_one_that_goes_on_was(tmp_path: Path) -> None:
+    seen: dict[int, dict[str, torch.Tensor]] = {}
+    whole, stopped = Line(), Line()
+
+    def watch(done: int, total: int) -> None:
+        seen.setdefault(done, weights(whole))
+
+    run(whole, tmp_path / "whole", progress=watch)
+    told = []
+    outcome = run(
+        stopped, tmp_path / "stopped", stop=7, progress=lambda done, total: told.append((done, total))
+    )
+    assert outcome.steps == 7
+    assert told[-1] == (7, 7)
+    assert same(weights(stopped), seen[7])
+    with pytest.raises(InvalidInput, match=r"stop must lie in 0\.\.12"):
+        run(Line(), tmp_path / "wrong", stop=13)
+
+
 def test_what_a_job_goes_on_from_is_not_written_again(tmp_path: Path) -> None:
     def kill(done: int, total: int) -> None:
         if done in (5, 7):

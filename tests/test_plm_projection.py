@@ -20,16 +20,9 @@ from honeyguide.plm.export import EncoderFiles
 from honeyguide.plm.files import CARD, GRAPH, TOKENIZER
 from honeyguide.plm.forms import Form, encoder_of, store_encoder
 from honeyguide.plm.objectives.neighbours import neighbour_counts
+from honeyguide.plm.objectives.projection import ProjectionFeed, ProjectionObjective, ProjectionPlan
 from honeyguide.plm.projecting import Projecting
-from honeyguide.plm.projection import (
-    Projection,
-    ProjectionPlan,
-    _Feed,
-    _Objective,
-    learn_projection,
-    projected,
-    recall,
-)
+from honeyguide.plm.projection import Projection, _snapshot, learn_projection, projected, recall
 from honeyguide.plm.serving import open_encoder
 from honeyguide.plm.train.devices import Place
 from honeyguide.plm.train.feeds import pieces
@@ -73,19 +66,48 @@ def test_it_is_the_formula_it_says() -> None:
 
 def test_it_begins_as_what_leaves_vectors_as_they_are() -> None:
     vectors = shop()[0]
-    np.testing.assert_allclose(_Objective(DIM, PLAN).projection().apply(vectors), vectors, atol=1e-6)
+    begun = _snapshot(ProjectionObjective(DIM, replace(PLAN, shared=0.0)))
+    np.testing.assert_allclose(begun.apply(vectors), vectors, atol=1e-6)
+
+
+def test_a_direction_that_all_share_keeps_the_order_of_what_is_near() -> None:
+    vectors = np.eye(DIM, dtype=np.float32)[:3]
+    objective = ProjectionObjective(DIM, replace(PLAN, shared=2.0))
+    with torch.no_grad():  # at right angles to all of them
+        objective.straight.bias.copy_(torch.eye(DIM)[5] * objective.straight.bias.norm())
+    near = _snapshot(objective).apply(unit(vectors + vectors.sum(0) * np.float32(0.3)))
+    alike = unit(vectors + vectors.sum(0) * np.float32(0.3))
+    np.testing.assert_allclose(near @ near.T, (alike @ alike.T + 4) / 5, atol=1e-5)
+
+
+def test_a_part_of_what_is_wanted_is_what_similar_items_were_taken_with() -> None:
+    vectors = unit(
+        np.array([[1, 0], [1, 0.001], [-1, 0], [-1, 0.001]], dtype=np.float32)
+    )  # alike: 0 and 1, 2 and 3
+    pairs = ItemPairs(np.array([0, 0, 0, 1]), np.array([2, 2, 3, 3]))  # 0 took 2 twice and 3; 1 took 3
+    batch = ProjectionFeed.of(
+        vectors, neighbour_counts(pairs, 4), np.arange(4), replace(PLAN, borrowed=0.4)
+    ).batch(0)
+    wanted = dict(zip(batch["places"].tolist(), batch["wanted"].tolist(), strict=True))
+    assert wanted[0] == pytest.approx([0, 0, 0.6 * 2 / 3, 0.6 / 3 + 0.4], abs=1e-6)
+    assert wanted[1] == pytest.approx([0, 0, 0.4 * 2 / 3, 0.6 + 0.4 / 3], abs=1e-6)
+    assert wanted[2] == pytest.approx([0.6 + 0.4 / 2, 0.4 / 2, 0, 0], abs=1e-6)
+    own = ProjectionFeed.of(
+        vectors, neighbour_counts(pairs, 4), np.arange(4), replace(PLAN, borrowed=0.0)
+    ).batch(0)
+    assert own["wanted"][own["places"].tolist().index(0)].tolist() == pytest.approx([0, 0, 2 / 3, 1 / 3])
 
 
 def test_what_is_learned_is_what_numpy_computes() -> None:
     torch.manual_seed(0)
     vectors, pairs = shop()
-    objective = _Objective(DIM, PLAN)
+    objective = ProjectionObjective(DIM, PLAN)
     for parameter in objective.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
-    feed = _Feed.of(vectors, neighbour_counts(pairs, len(vectors)), np.arange(len(vectors)), PLAN)
+    feed = ProjectionFeed.of(vectors, neighbour_counts(pairs, len(vectors)), np.arange(len(vectors)), PLAN)
     batch = feed.batch(0)
     loss = objective(**{name: torch.from_numpy(array) for name, array in batch.items()}).item()
-    turned = objective.projection().apply(vectors)
+    turned = _snapshot(objective).apply(vectors)
     expected = []
     for place, counts in zip(batch["places"].tolist(), batch["wanted"], strict=True):
         scores = turned @ turned[place] / PLAN.temperature
@@ -97,7 +119,7 @@ def test_what_is_learned_is_what_numpy_computes() -> None:
 
 def test_a_batch_is_cut_along_its_items_alone() -> None:
     vectors, pairs = shop()
-    feed = _Feed.of(vectors, neighbour_counts(pairs, len(vectors)), np.arange(len(vectors)), PLAN)
+    feed = ProjectionFeed.of(vectors, neighbour_counts(pairs, len(vectors)), np.arange(len(vectors)), PLAN)
     batch = feed.batch(0)
     parts = [part.batch for part in pieces(feed, batch, 2)]
     for name in ("places", "wanted"):
@@ -125,8 +147,29 @@ def test_items_that_it_never_learned_from_are_found_with_what_they_are_taken_wit
     assert found.before < 0.05
     assert found.after > 0.3
     counts = neighbour_counts(pairs, len(vectors))
-    turned = found.projection.apply(vectors)
-    assert recall(turned, counts, np.flatnonzero(held_out)) == pytest.approx(found.after)
+    turned = found.projection.apply(vectors)  # it has read them in the end
+    assert recall(turned, counts, np.flatnonzero(held_out)) > found.after
+    again = learn_projection(vectors, pairs, held_out, PLAN, place=HERE, folder=tmp_path)
+    assert again is not None
+    np.testing.assert_array_equal(again.projection.straight, found.projection.straight)
+
+
+@pytest.mark.slow
+def test_what_is_popular_is_found_more_where_there_is_room_for_it(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    n = 120
+    vectors = unit(rng.normal(size=(n, DIM)))
+    popular = rng.choice(n, size=2000, p=(weights := np.arange(1, n + 1.0) ** -1) / weights.sum())
+    pairs = ItemPairs(rng.integers(0, n, 2000), popular)
+    held_out = np.arange(n) % 5 == 4
+    counts = neighbour_counts(pairs, n)
+    found = {}
+    for shared in (0.0, 2.0):
+        plan = replace(PLAN, shared=shared, borrowed=0.0, steps=60)
+        learned = learn_projection(vectors, pairs, held_out, plan, place=HERE, folder=tmp_path / str(shared))
+        assert learned is not None
+        found[shared] = recall(learned.projection.apply(vectors), counts, np.arange(n))
+    assert found[2.0] > found[0.0]
 
 
 def test_where_it_would_find_less_there_is_none(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ class Adapt:
     batch_pairs: int = 64
     """Pairs, or items, in a batch: the more, the better it learns a step, and the more memory it takes."""
     held_out: float = 0.1
-    """This share of the texts, and items, is not learned from; the perplexity on it says when to stop."""
+    """This share of the texts, and items, is not learned from; what is made of it says when to stop."""
     look_every: int = 100
     """Steps between two looks at the texts held out."""
     patience: int = 3

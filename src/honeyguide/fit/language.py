@@ -262,8 +262,9 @@ def _projecting(reading: Reading) -> Projecting | None:
     settings = reading.settings
     if not settings.adapt.projection:
         return None
+    from honeyguide.plm.objectives.projection import ProjectionPlan
     from honeyguide.plm.projecting import Projecting
-    from honeyguide.plm.projection import ProjectionPlan
 
     plan = ProjectionPlan(settings.adapt.projection, seed=settings.seed)
-    return Projecting(plan, reading.workspace.cache / "projection", settings.training.device)
+    scratch = reading.workspace.cache / "projection"
+    return Projecting(plan, scratch, settings.adapt.held_out, settings.training.device)

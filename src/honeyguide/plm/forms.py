@@ -90,7 +90,7 @@ def store_encoder(
         return export_encoder(root, checkpoint, max_tokens=max_tokens)
     about = [checkpoint_key(one, max_tokens) for one in (checkpoint, reference or checkpoint)]
     seen = list(texts) if form.kind == "static" else _sample(texts)
-    plan = None if projecting is None else [asdict(projecting.plan), list(texts)]
+    plan = None if projecting is None else [asdict(projecting.plan), projecting.held_out, list(texts)]
     key = artifacts.key_of("encoder 2", about, asdict(form), seen, _told(pairs), plan)
     if known := artifacts.load_if_made_from(root, ENCODER, key):
         return known.version

@@ -16,17 +16,16 @@ from honeyguide.types import Encoder, Progress
 
 if TYPE_CHECKING:
     from honeyguide.plm.export import EncoderFiles
-    from honeyguide.plm.projection import ProjectionPlan
-
-_HELD_OUT = 0.1
+    from honeyguide.plm.objectives.projection import ProjectionPlan
 
 
 @dataclass(frozen=True, slots=True)
 class Projecting:
-    """That a projection is wanted: how, on which device, and where its checkpoints lie."""
+    """That a projection is wanted: how, judged by which share of the items, on which device, and where it is kept."""
 
     plan: ProjectionPlan
     scratch: Path
+    held_out: float = 0.1
     device: str = "auto"
 
 
@@ -61,7 +60,7 @@ class Projector:
         found = learn_projection(
             catalogue_vectors(encoder, distinct, cache=self.cache),
             ItemPairs(rows[self.pairs.first], rows[self.pairs.second]),
-            np.array([is_held_out(text, _HELD_OUT) for text in distinct]),
+            np.array([is_held_out(text, self.projecting.held_out) for text in distinct]),
             self.projecting.plan,
             place=Place(device_named(self.projecting.device), torch.float32),
             folder=self.projecting.scratch,

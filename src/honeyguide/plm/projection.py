@@ -8,10 +8,10 @@ frozen text encoders learn such layers; as items' text is all that it reads, it 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,14 +19,13 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from honeyguide.errors import InvalidInput
-from honeyguide.plm.batches import Shuffled
 from honeyguide.plm.corpus import ItemPairs
 from honeyguide.plm.ending import GIVEN, RAW, with_ending
-from honeyguide.plm.objectives.neighbours import columns_for, neighbour_counts
+from honeyguide.plm.objectives.neighbours import neighbour_counts
+from honeyguide.plm.objectives.projection import ProjectionFeed, ProjectionObjective, ProjectionPlan
 from honeyguide.plm.track import Tracker
 from honeyguide.plm.train.devices import Place
-from honeyguide.plm.train.feeds import Batch
-from honeyguide.plm.train.loop import train
+from honeyguide.plm.train.loop import Outcome, train
 from honeyguide.plm.train.schedule import Schedule
 from honeyguide.plm.train.terms import Term
 from honeyguide.types import Progress, Rows, Vectors, silent
@@ -34,35 +33,11 @@ from honeyguide.types import Progress, Rows, Vectors, silent
 if TYPE_CHECKING:
     from honeyguide.plm.export import EncoderFiles
 
-_NEVER = -1e9
 _ASKED = 2000  # held-out items that are asked with at the most
 _CHUNK = 512
 K = 10
 
-
-@dataclass(frozen=True, slots=True)
-class ProjectionPlan:
-    """How to learn it."""
-
-    steps: int = 400
-    hidden: int = 1024
-    temperature: float = 0.05
-    dropout: float = 0.15
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.1
-    items: int = 512
-    """Items in a batch."""
-    most: int = 16_384
-    """Items that a batch is compared with, where the catalogue has more."""
-    look_every: int = 50
-    patience: int = 3
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if min(self.steps, self.hidden, self.items, self.look_every, self.patience) < 1:
-            raise InvalidInput("steps, hidden, items, look_every and patience must be at least 1")
-        if not (self.temperature > 0 and 0 <= self.dropout < 1):
-            raise InvalidInput("temperature must be above 0, and dropout at least 0 and below 1")
+Judge = Callable[["Projection"], Mapping[str, float]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,7 +91,7 @@ def projected(files: EncoderFiles, projection: Projection) -> EncoderFiles:
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """A projection, and recall@10 of what held-out items were taken with, before and after."""
+    """A projection, and recall@10 of what held-out items were taken with, before and after it learned from others."""
 
     projection: Projection
     before: float
@@ -137,44 +112,76 @@ def learn_projection(
 ) -> Learned | None:
     """Learn from unit `vectors` (n, d) of the catalogue and pairs of its rows; None where it would find less.
 
-    Items in `held_out` (n,) are not learned from: how many of those that they were taken with are among the ten
-    nearest of all says when it is enough. InvalidInput where there are no pairs to learn from, or none to judge by.
+    Items in `held_out` (n,) are not learned from at first: how many of those that they were taken with are among the
+    ten nearest of all says how many steps are best. Then it is learned anew from all of them in as many.
+    InvalidInput where there are no pairs to learn from, or none to judge by.
     """
     counts = neighbour_counts(pairs, len(vectors))
     asked = np.flatnonzero(held_out & (np.diff(counts.indptr) > 0))[:_ASKED]
     learned = np.flatnonzero(~held_out)
     if not len(asked) or not counts[learned][:, learned].nnz:
-        raise InvalidInput("too few items were taken with others to learn from and to judge by")
-    with torch.random.fork_rng():
-        torch.manual_seed(plan.seed)
-        module = _Objective(vectors.shape[1], plan)
-    before = recall(vectors, counts, asked)
-    module.to(place.device)
+        raise InvalidInput(
+            "too few items were taken with others to learn from and to judge by: import more events, hold out a "
+            "tenth of the items ([adapt] held_out), or set [adapt] projection to 0"
+        )
+    lesson = _Lesson(vectors, counts, plan, place, folder, _key(vectors, pairs, held_out, plan), tracker)
 
-    def look() -> Mapping[str, float]:
-        module.eval()
-        found = recall(module.projection().apply(vectors), counts, asked)
+    def judge(projection: Projection) -> Mapping[str, float]:
+        found = recall(projection.apply(vectors), counts, asked)
         return {"missed": 1 - found, "recall": found}
 
-    outcome = train(
-        [Term("projection", module, _Feed.of(vectors, counts, learned, plan))],
-        Schedule(
-            plan.steps,
-            learning_rate=plan.learning_rate,
-            weight_decay=plan.weight_decay,
-            eval_every=plan.look_every,
-            patience=plan.patience,
-            seed=plan.seed,
-        ),
-        place=place,
-        folder=folder,
-        key=_key(vectors, pairs, held_out, plan),
-        evaluate=look,
-        tracker=tracker,
-        progress=progress,
-    )
-    after = 1 - (1.0 if outcome.best is None else outcome.best)
-    return Learned(module.projection(), before, after, outcome.best_step) if after > before else None
+    total = 2 * plan.steps
+    before = recall(vectors, counts, asked)
+    _, tried = lesson.learn("tried", learned, 0, lambda step, _: progress(step, total), judge)
+    after = 1 - (1.0 if tried.best is None else tried.best)
+    found = None
+    if after > before:
+        everything = np.arange(len(vectors))
+        whole, _ = lesson.learn(
+            "whole", everything, tried.best_step, lambda step, _: progress(plan.steps + step, total)
+        )
+        found = Learned(whole, before, after, tried.best_step)
+    progress(total, total)
+    return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Lesson:
+    vectors: Vectors
+    counts: csr_matrix
+    plan: ProjectionPlan
+    place: Place
+    folder: Path
+    key: str
+    tracker: Tracker | None
+
+    def learn(
+        self, name: str, rows: Rows, stop: int, progress: Progress, judge: Judge | None = None
+    ) -> tuple[Projection, Outcome]:
+        """Learn from the pairs among `rows`, up to the steps that `judge` finds best, or to a step to stop at."""
+        plan = self.plan
+        with torch.random.fork_rng():
+            torch.manual_seed(plan.seed)
+            module = ProjectionObjective(self.vectors.shape[1], plan).to(self.place.device)
+        outcome = train(
+            [Term("projection", module, ProjectionFeed.of(self.vectors, self.counts, rows, plan))],
+            Schedule(
+                plan.steps,
+                learning_rate=plan.learning_rate,
+                weight_decay=plan.weight_decay,
+                eval_every=plan.look_every,
+                patience=plan.patience,
+                seed=plan.seed,
+                stop=stop,
+            ),
+            place=self.place,
+            folder=self.folder / name,
+            key=f"{self.key} {name} {stop}",
+            evaluate=None if judge is None else lambda: judge(_snapshot(module)),
+            tracker=self.tracker if judge else None,
+            progress=progress,
+        )
+        return _snapshot(module), outcome
 
 
 def recall(vectors: Vectors, counts: csr_matrix, asked: Rows, k: int = K) -> float:
@@ -192,79 +199,11 @@ def recall(vectors: Vectors, counts: csr_matrix, asked: Rows, k: int = K) -> flo
     return float(np.concatenate(shares).mean())
 
 
-@dataclass(frozen=True, eq=False)
-class _Feed:
-    """Batches of n items: their `places` among m others, how often they were taken (n, m), the others' vectors."""
-
-    vectors: Vectors
-    counts: csr_matrix
-    queries: Rows
-    order: Shuffled
-    plan: ProjectionPlan
-
-    @classmethod
-    def of(cls, vectors: Vectors, counts: csr_matrix, learned: Rows, plan: ProjectionPlan) -> Self:
-        counts = counts[learned][:, learned]
-        queries = np.flatnonzero(np.diff(counts.indptr)).astype(np.int64)
-        order = Shuffled(np.ones(len(queries), dtype=np.int64), plan.items, plan.seed, plan.items)
-        return cls(vectors[learned], counts, queries, order, plan)
-
-    def batch(self, number: int) -> Batch:
-        """The batch of that number."""
-        rows = self.queries[self.order.batch(number)]
-        rng = np.random.default_rng([self.plan.seed, number])
-        wanted = self.counts[rows]
-        columns, shift = columns_for(rows, wanted.indices, len(self.vectors), self.plan.most, rng)
-        place = np.full(len(self.vectors), -1, dtype=np.int64)
-        place[columns] = np.arange(len(columns))
-        among = np.zeros((len(rows), len(columns)), dtype=np.float32)
-        among[np.repeat(np.arange(len(rows)), np.diff(wanted.indptr)), place[wanted.indices]] = wanted.data
-        return {"places": place[rows], "wanted": among, "others": self.vectors[columns], "shift": shift}
-
-    @property
-    def least(self) -> int:
-        """One: the others are there to be compared with."""
-        return 1
-
-    def cut(self, batch: Batch, begin: int, end: int) -> Batch:
-        """Some items of a batch, with all that they are compared with."""
-        return {**batch, "places": batch["places"][begin:end], "wanted": batch["wanted"][begin:end]}
-
-
-class _Objective(torch.nn.Module):
-    def __init__(self, dim: int, plan: ProjectionPlan) -> None:
-        super().__init__()
-        self.inner = torch.nn.Linear(dim, plan.hidden)
-        self.out = torch.nn.Linear(plan.hidden, dim, bias=False)
-        self.straight = torch.nn.Linear(dim, dim)
-        self.drop = torch.nn.Dropout(plan.dropout)
-        self.temperature = plan.temperature
-        with torch.no_grad():  # it begins as what leaves vectors as they are
-            self.out.weight.zero_()
-            self.straight.bias.zero_()
-            torch.nn.init.eye_(self.straight.weight)
-
-    def forward(
-        self, places: torch.Tensor, wanted: torch.Tensor, others: torch.Tensor, shift: torch.Tensor
-    ) -> torch.Tensor:
-        scaled = self.drop(others * others.shape[1] ** 0.5)
-        raised = self.straight(scaled) + self.out(self.drop(self.inner(scaled).relu()))
-        vectors = torch.nn.functional.normalize(raised.float(), dim=1)
-        scores = vectors[places] @ vectors.T / self.temperature + shift
-        scores[torch.arange(len(places), device=places.device), places] = _NEVER
-        shares = wanted / wanted.sum(1, keepdim=True)
-        return -(shares * scores.float().log_softmax(1)).sum(1).mean()
-
-    def projection(self) -> Projection:
-        """What was learned so far."""
-        arrays = (
-            self.inner.weight,
-            self.inner.bias,
-            self.out.weight,
-            self.straight.weight,
-            self.straight.bias,
-        )
-        return Projection(*(array.detach().float().cpu().numpy().copy() for array in arrays))
+def _snapshot(module: ProjectionObjective) -> Projection:
+    arrays = (
+        module.inner.weight, module.inner.bias, module.out.weight, module.straight.weight, module.straight.bias,
+    )  # fmt: skip
+    return Projection(*(array.detach().float().cpu().numpy().copy() for array in arrays))
 
 
 def _key(vectors: Vectors, pairs: ItemPairs, held_out: NDArray[np.bool_], plan: ProjectionPlan) -> str:

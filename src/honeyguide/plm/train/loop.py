@@ -69,7 +69,7 @@ def train(
     told = tracker if tracker is not None and place.leads else NoTracker()
     standing = job.resume()
     try:
-        while standing.step < schedule.steps and standing.worse < schedule.patience:
+        while standing.step < schedule.last and standing.worse < schedule.patience:
             figures = job.step(standing)
             standing.step += 1
             after_step(standing.step)
@@ -77,17 +77,17 @@ def train(
                 figures |= job.look(evaluate, standing)
             standing.history.append((standing.step, figures))
             told.log(standing.step, {**figures, "tokens_per_second": job.tokens_per_second})
-            progress(standing.step, schedule.steps)
+            progress(standing.step, schedule.last)
     except KeyboardInterrupt:
         job.store(standing)
         raise
     job.store(standing)
     job.put_best()
-    progress(schedule.steps, schedule.steps)
+    progress(schedule.last, schedule.last)
     return Outcome(
         standing.step, standing.best_step, standing.best, tuple(standing.history), standing.halvings
     )
 
 
 def _is_due(step: int, schedule: Schedule) -> bool:
-    return step == schedule.steps or bool(schedule.eval_every and step % schedule.eval_every == 0)
+    return step == schedule.last or bool(schedule.eval_every and step % schedule.eval_every == 0)

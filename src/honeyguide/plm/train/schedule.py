@@ -25,12 +25,21 @@ class Schedule:
     """Looks without an improvement after which it ends."""
     checkpoint_every: int = 200
     seed: int = 0
+    stop: int = 0
+    """Steps after which it ends, at the rates of one that goes on to all `steps`; 0 takes them all."""
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.accumulate < 1 or self.checkpoint_every < 1 or self.patience < 1:
             raise InvalidInput("steps, accumulate, checkpoint_every and patience must be at least 1")
         if not self.learning_rate > 0:
             raise InvalidInput(f"learning_rate must be above 0, got {self.learning_rate}")
+        if not 0 <= self.stop <= self.steps:
+            raise InvalidInput(f"stop must lie in 0..{self.steps}, the steps, got {self.stop}")
+
+    @property
+    def last(self) -> int:
+        """How many steps are taken."""
+        return self.stop or self.steps
 
     def rate(self, step: int) -> float:
         """The learning rate of a step, from 0."""
