@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal, Self, TypeAlias
@@ -17,9 +16,9 @@ from honeyguide.artifacts import Artifact
 from honeyguide.errors import DamagedArtifact, InvalidInput
 from honeyguide.plm.files import GRAPH, TOKENIZER
 from honeyguide.plm.lengths import cut_by_length
+from honeyguide.plm.readable import readable
 from honeyguide.types import Rows, Vectors
 
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # half a character: UTF-8 cannot say it
 _CHARS_PER_TOKEN = 32  # a text is cut here before it is read: far behind what the token limit would keep
 _ERRORS_ONLY = 3
 _SLOW = ["SkipLayerNormFusion"]  # fused, add and norm take six times as long as one after the other
@@ -124,10 +123,7 @@ class OnnxEncoder:
 
     def _tokenised(self, texts: Sequence[str]) -> list[Encoding]:
         """What the tokenizer makes of texts; places in a text stay what they are."""
-        return list(self._tokenizer.encode_batch([self._readable(text) for text in texts]))
-
-    def _readable(self, text: str) -> str:
-        return _LONE_SURROGATE.sub(" ", text[: self._max_chars])
+        return list(self._tokenizer.encode_batch([readable(text, self._max_chars) for text in texts]))
 
 
 def open_graph(graph: str | bytes) -> onnxruntime.InferenceSession:

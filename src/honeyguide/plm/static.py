@@ -6,7 +6,6 @@ a transformer by `honeyguide.plm.distill.table`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Self
@@ -18,10 +17,10 @@ from tokenizers import Tokenizer
 from honeyguide.artifacts import Artifact
 from honeyguide.errors import DamagedArtifact, InvalidInput
 from honeyguide.plm.files import TOKENIZER
+from honeyguide.plm.readable import readable
 from honeyguide.types import Rows, Vectors
 
 STATIC = "static-encoder"
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # half a character: UTF-8 cannot say it
 _CHARS_PER_TOKEN = 32
 _SLICE = 4096  # texts that are read together: what lies between two stages stays in the processor's cache
 _GATHER = 2048  # rows that are gathered at once, for the same reason
@@ -92,15 +91,12 @@ class StaticEncoder:
 
     def _tokens(self, texts: Sequence[str]) -> tuple[Rows, Rows]:
         """The ids of all texts one after the other, and how many each text has."""
-        readable = [self._readable(text) for text in texts]
-        found = self._words(readable) if self._by_words else self._whole(readable)
+        longest = self._max_tokens * _CHARS_PER_TOKEN
+        given = [readable(text, longest) for text in texts]
+        found = self._words(given) if self._by_words else self._whole(given)
         cut = [ids[: self._max_tokens] for ids in found]
         counts = np.fromiter(map(len, cut), dtype=np.int64, count=len(cut))
         return np.fromiter(chain.from_iterable(cut), dtype=np.int64, count=int(counts.sum())), counts
-
-    def _readable(self, text: str) -> str:
-        text = text[: self._max_tokens * _CHARS_PER_TOKEN]
-        return text if text.isascii() else _LONE_SURROGATE.sub(" ", text)
 
     def _whole(self, texts: list[str]) -> Iterable[list[int]]:
         return (one.ids for one in self._tokenizer.encode_batch_fast(texts, add_special_tokens=False))

@@ -9,7 +9,6 @@ folder/tokens.json    what they were made of
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -20,9 +19,9 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from honeyguide.artifacts import write_atomically
+from honeyguide.plm.readable import readable
 
 _BATCH = 1000
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # half a character: UTF-8 cannot say it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,8 +102,8 @@ def _write(texts: Iterator[str], tokenizer: Tokenizer, folder: Path) -> Iterator
 
 def _tokenised(texts: Iterator[str], tokenizer: Tokenizer) -> Iterator[tuple[list[int], list[bool]]]:
     while batch := list(islice(texts, _BATCH)):
-        readable = [_LONE_SURROGATE.sub(" ", text) for text in batch]
-        for encoding in tokenizer.encode_batch(readable, add_special_tokens=False):
+        given = list(map(readable, batch))
+        for encoding in tokenizer.encode_batch(given, add_special_tokens=False):
             words = encoding.word_ids
             yield encoding.ids, [i == 0 or word != words[i - 1] for i, word in enumerate(words)]
 

@@ -24,6 +24,7 @@ from tokenizers import Tokenizer
 from honeyguide.errors import InvalidInput
 from honeyguide.plm.export import prompts_of
 from honeyguide.plm.files import TOKENIZER, WEIGHTS
+from honeyguide.plm.readable import readable
 
 _BATCH = 1000
 _OTHER_WORDS = ("vocab.txt", "vocab.json", "merges.txt", "added_tokens.json")
@@ -62,7 +63,7 @@ def trim_vocabulary(checkpoint: Path, texts: Iterable[str], folder: Path) -> Tri
     told = json.loads((checkpoint / TOKENIZER).read_text(encoding="utf-8"))
     tokenizer = _plain(told)
     begins = dict.fromkeys(["", *prompts_of(checkpoint).values()])
-    seen = [begin + text for text in dict.fromkeys(texts) for begin in begins]
+    seen = [begin + text for text in dict.fromkeys(map(readable, texts)) for begin in begins]
     kept = _kept(told, set(_used(tokenizer, seen)))
     trimmed = _rewritten(told, kept)
     new_id = np.full(1 + max(tokenizer.get_vocab().values()), -1, dtype=np.int64)

@@ -25,6 +25,7 @@ from honeyguide.errors import InvalidInput
 from honeyguide.plm.card import Card, render_card
 from honeyguide.plm.corpus import distinct, is_held_out
 from honeyguide.plm.files import CARD, TOKENIZER
+from honeyguide.plm.readable import readable
 from honeyguide.plm.static import STATIC, StaticEncoder
 from honeyguide.plm.vectors import catalogue_vectors
 from honeyguide.types import Encoder, Floats, Progress, Rows, Vectors, silent
@@ -126,7 +127,7 @@ def make_table(
     progress: Progress = silent,
 ) -> StaticTable:
     """What `distil_table` stores; InvalidInput where there is no text."""
-    corpus = [text for text in distinct(texts) if text.strip()]
+    corpus = [text for text in distinct(map(readable, texts)) if text.strip()]
     learned = [text for text in corpus if not is_held_out(text, plan.held_out)]
     held_out = [text for text in corpus if is_held_out(text, plan.held_out)]
     if not learned:

@@ -15,6 +15,7 @@ from honeyguide.plm.batches import Shuffled
 from honeyguide.plm.files import TAGS
 from honeyguide.plm.heads.head import Feeding, Head, Reader, each_text
 from honeyguide.plm.heads.scores import accuracy, macro_f1
+from honeyguide.plm.readable import readable
 from honeyguide.plm.tokens import tokens_of
 from honeyguide.plm.train.feeds import Batch, cut_places
 from honeyguide.plm.words import first_tokens, words_of
@@ -170,7 +171,7 @@ def _read(texts: Sequence[str], feeding: Feeding) -> list[tuple[NDArray[np.uint3
     """Each text's token ids, and the first token of each of its words."""
     feeding.tokenizer.no_padding()
     feeding.tokenizer.no_truncation()
-    found = feeding.tokenizer.encode_batch(list(texts), add_special_tokens=False)
+    found = feeding.tokenizer.encode_batch(list(map(readable, texts)), add_special_tokens=False)
     return [
         (np.array(one.ids, dtype=np.uint32), first_tokens(text, one.offsets))
         for text, one in zip(texts, found, strict=True)
