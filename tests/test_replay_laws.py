@@ -12,7 +12,7 @@ import pytest
 from honeyguide.checks.policy import equal_states
 from honeyguide.data.labels.visits import Outcomes
 from honeyguide.data.table import EventTable, load_events, to_us
-from honeyguide.evaluate.compare import load_traffic
+from honeyguide.evaluate.compare import _fresh_journal, load_traffic
 from honeyguide.evaluate.replay import Replay, Traffic
 from honeyguide.interests.users import DAY_US, MILLI
 from honeyguide.journal.codec import encode
@@ -154,3 +154,9 @@ def test_every_policy_meets_the_same_visits(workspace: Workspace, fitted: Fitted
     ]
     assert met[0] == met[1] == met[2]
     assert len(met[0]) == len(traffic)
+
+
+def test_a_shop_without_its_reports_folder_gets_one(tmp_path: Path) -> None:
+    journal = _fresh_journal(Workspace(tmp_path / "shop"))
+    assert (tmp_path / "shop" / "reports" / "replay-journal.db").is_file()
+    journal.close()

@@ -100,6 +100,7 @@ def _loaded(workspace: Workspace) -> tuple[Fitted, Traffic]:
 
 def _fresh_journal(workspace: Workspace) -> Journal:
     path = workspace.reports / "replay-journal.db"
+    path.parent.mkdir(parents=True, exist_ok=True)
     for file in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
         file.unlink(missing_ok=True)
     return SqliteJournal(path)
