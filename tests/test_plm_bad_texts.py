@@ -67,7 +67,7 @@ def test_hidden_words_are_learned_of_it(checkpoint: str, texts: list[str], tmp_p
 
 @pytest.mark.slow
 @pytest.mark.parametrize("texts", AWKWARD.values(), ids=AWKWARD)
-@pytest.mark.parametrize("kind", ["fp32", "int8", "static"])
+@pytest.mark.parametrize("kind", ["int8", "static"])
 def test_it_is_read_in_every_form(checkpoint: str, texts: list[str], kind: str, tmp_path: Path) -> None:
     form = Form(kind, tolerance=0.99)
     store_encoder(
