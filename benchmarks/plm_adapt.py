@@ -28,9 +28,11 @@ from honeyguide.plm.batches import padded
 from honeyguide.plm.corpus import ItemPairs, is_held_out
 from honeyguide.plm.objectives.contrastive import Contrastive
 from honeyguide.plm.objectives.masked import MaskedFeed, MaskedLanguage, perplexity
+from honeyguide.plm.objectives.neighbours import neighbour_counts
 from honeyguide.plm.objectives.projection import ProjectionPlan
 from honeyguide.plm.pretrain import Material, Reading, Weights, pretrain
 from honeyguide.plm.projection import learn_projection
+from honeyguide.plm.projection import recall as recall_of
 from honeyguide.plm.tokens import Tokens, tokens_of
 from honeyguide.plm.train.devices import Place, find_place
 from honeyguide.plm.train.loop import train
@@ -258,16 +260,8 @@ def vectors(backbone: Backbone, shop: Shop, place: Place) -> Vectors:
 
 def recall(found: Vectors, pairs: ItemPairs, asked: Rows) -> float:
     """Mean share, over asked items with any, of their neighbours that are among the K nearest items."""
-    n = len(found)
-    both = np.concatenate([pairs.first * n + pairs.second, pairs.second * n + pairs.first])
-    codes = np.unique(both)
-    scores = found[asked] @ found.T
-    scores[np.arange(len(asked)), asked] = -np.inf
-    nearest = np.argpartition(-scores, K, axis=1)[:, :K]
-    hits = np.isin(asked[:, None] * n + nearest, codes).sum(1)
-    there = np.searchsorted(codes, (asked + 1) * n) - np.searchsorted(codes, asked * n)
-    some = there > 0
-    return float((hits[some] / np.minimum(there[some], K)).mean())
+    counts = neighbour_counts(pairs, len(found))
+    return recall_of(found, counts, asked[np.diff(counts.indptr)[asked] > 0], K)
 
 
 if __name__ == "__main__":

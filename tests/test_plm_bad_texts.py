@@ -58,6 +58,18 @@ def adapted(
     return str(artifacts.load(models, LANGUAGE_MODEL).folder)
 
 
+def student_of(checkpoint: str) -> StudentPlan:
+    return StudentPlan(
+        checkpoint,
+        layers=1,
+        width=None,
+        schedule=SOON,
+        max_tokens=MAX_TOKENS,
+        batch_tokens=64,
+        precision="float32",
+    )
+
+
 @pytest.mark.parametrize("texts", AWKWARD.values(), ids=AWKWARD)
 def test_hidden_words_are_learned_of_it(checkpoint: str, texts: list[str], tmp_path: Path) -> None:
     adapted(checkpoint, texts, tmp_path, Weights(masked=1.0))
@@ -84,16 +96,7 @@ def test_it_is_read_in_every_form(checkpoint: str, texts: list[str], kind: str, 
 @pytest.mark.slow
 @pytest.mark.parametrize("texts", AWKWARD.values(), ids=AWKWARD)
 def test_it_is_distilled_and_cut(checkpoint: str, texts: list[str], tmp_path: Path) -> None:
-    plan = StudentPlan(
-        checkpoint,
-        layers=1,
-        width=None,
-        schedule=SOON,
-        max_tokens=MAX_TOKENS,
-        batch_tokens=64,
-        precision="float32",
-    )
-    distil_student(tmp_path / "models", plan, texts=texts, scratch=tmp_path / "scratch")
+    distil_student(tmp_path / "models", student_of(checkpoint), texts=texts, scratch=tmp_path / "scratch")
     student = str(artifacts.load(tmp_path / "models", STUDENT).folder)
     compact(
         tmp_path / "models",
@@ -114,15 +117,6 @@ def test_of_no_text_nothing_can_be_learned_and_it_says_so(checkpoint: str, tmp_p
         adapted(checkpoint, [], tmp_path, Weights(masked=1.0))
     with pytest.raises(InvalidInput, match="no such pair"):
         adapted(checkpoint, ["red wine", "milk"], tmp_path, Weights(masked=0.0, neighbours=1.0))
-    plan = StudentPlan(
-        checkpoint,
-        layers=1,
-        width=None,
-        schedule=SOON,
-        max_tokens=MAX_TOKENS,
-        batch_tokens=64,
-        precision="float32",
-    )
     with pytest.raises(InvalidInput, match="text"):
-        distil_student(tmp_path / "models", plan, texts=[], scratch=tmp_path / "scratch")
+        distil_student(tmp_path / "models", student_of(checkpoint), texts=[], scratch=tmp_path / "scratch")
     assert not (tmp_path / "models").exists() or not any((tmp_path / "models").iterdir())
