@@ -1,0 +1,108 @@
+"""What users did, one event after the other: what the sequence model reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from honeyguide.data.table import EventTable
+from honeyguide.errors import InvalidInput
+from honeyguide.types import EVENT_KINDS, EventKind, Rows
+
+_MINUTE_US = 60 * 1_000_000
+_HOUR_US = 60 * _MINUTE_US
+_DAY_US = 24 * _HOUR_US
+_GAPS_US = np.array(
+    [
+        _MINUTE_US, 30 * _MINUTE_US, 6 * _HOUR_US, _DAY_US, 3 * _DAY_US, 7 * _DAY_US, 14 * _DAY_US, 30 * _DAY_US,
+        90 * _DAY_US,
+    ]
+)  # fmt: skip
+FIRST = 0
+GAPS = len(_GAPS_US) + 2
+"""Classes of the time between two events: none before it, then from the same minute to more than 90 days."""
+
+
+def gap_classes(gap_us: NDArray[np.int64]) -> NDArray[np.int8]:
+    """(n,): the class of each time between an event and the one before it, in microseconds.
+
+    >>> gap_classes(np.array([0, 59_999_999, 60_000_000, 10**15])).tolist()
+    [1, 1, 2, 10]
+    """
+    return (1 + np.searchsorted(_GAPS_US, gap_us, side="right")).astype(np.int8)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sequences:
+    """The events of u users in the order of time: those of user i lie at `starts[i]:starts[i + 1]`.
+
+    `tokens` (n,) int64 are rows of what the model knows: items, then queries; `kinds` (n,) int8 positions in
+    EVENT_KINDS; `gaps` (n,) int8 classes of the time since the user's event before.
+    """
+
+    tokens: Rows
+    kinds: NDArray[np.int8]
+    gaps: NDArray[np.int8]
+    starts: Rows
+
+    def __post_init__(self) -> None:
+        n = len(self.tokens)
+        if not len(self.kinds) == len(self.gaps) == n or not len(self.starts) or self.starts[-1] != n:
+            raise InvalidInput(
+                f"kinds and gaps need one entry for each of the {n} tokens, and starts has to end there"
+            )
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    @property
+    def lengths(self) -> Rows:
+        """(u,): how many events each user has."""
+        return np.diff(self.starts)
+
+    @classmethod
+    def of(cls, table: EventTable, kinds: tuple[EventKind, ...]) -> Self:
+        """The events of these kinds that are about an item; user i of the table is user i here."""
+        counts = np.isin(table.kind, [EVENT_KINDS.index(kind) for kind in kinds]) & (table.item >= 0)
+        order = table.by_user[counts[table.by_user]]
+        users, times = table.user[order], table.time_us[order]
+        gaps = np.zeros(len(order), dtype=np.int8)
+        same = np.flatnonzero(users[1:] == users[:-1]) + 1
+        gaps[same] = gap_classes(times[same] - times[same - 1])
+        lengths = np.bincount(users, minlength=len(table.users))
+        starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        return cls(table.item[order].astype(np.int64), table.kind[order], gaps, starts)
+
+    @classmethod
+    def of_items(cls, items: Rows, starts: Rows, kind: EventKind = "purchase") -> Self:
+        """Item rows one user after the other, where no times are known: all of one kind."""
+        kinds = np.full(len(items), EVENT_KINDS.index(kind), dtype=np.int8)
+        gaps = np.ones(len(items), dtype=np.int8)
+        gaps[starts[:-1][np.diff(starts) > 0]] = FIRST
+        return cls(items.astype(np.int64), kinds, gaps, starts.astype(np.int64))
+
+    def without_last(self, events: int) -> Sequences:
+        """Each user's events but the last ones; a user with no more than that is left with none."""
+        keep = np.maximum(self.lengths - events, 0)
+        at = np.arange(len(self.tokens)) - np.repeat(self.starts[:-1], self.lengths)
+        kept = at < np.repeat(keep, self.lengths)
+        starts = np.concatenate([[0], np.cumsum(keep)]).astype(np.int64)
+        return Sequences(self.tokens[kept], self.kinds[kept], self.gaps[kept], starts)
+
+    def from_last(self, back: int) -> Rows:
+        """(u,): each user's token that many before the last one, 0 being the last; -1 where there is none."""
+        at = self.starts[1:] - 1 - back
+        there = at >= self.starts[:-1]
+        found = np.full(len(self), -1, dtype=np.int64)
+        found[there] = self.tokens[at[there]]
+        return found
+
+    def of_users(self, users: Rows) -> Sequences:
+        """The sequences of some users, in that order."""
+        lengths = self.lengths[users]
+        starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        at = np.repeat(self.starts[users] - starts[:-1], lengths) + np.arange(int(starts[-1]))
+        return Sequences(self.tokens[at], self.kinds[at], self.gaps[at], starts)

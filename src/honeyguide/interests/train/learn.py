@@ -1,0 +1,154 @@
+"""Learning the sequence model from what users did."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from honeyguide.interests.sequence.histories import Sequences
+from honeyguide.interests.sequence.network import SequenceNetwork
+from honeyguide.interests.sequence.ranking import ranks_of
+from honeyguide.interests.train.feed import SequenceFeed
+from honeyguide.interests.train.module import SequenceModule
+from honeyguide.interests.train.plan import SequencePlan
+from honeyguide.plm.track import Tracker
+from honeyguide.plm.train.devices import Place
+from honeyguide.plm.train.loop import train
+from honeyguide.plm.train.schedule import Schedule
+from honeyguide.plm.train.terms import Term
+from honeyguide.types import Progress, Rows, Vectors, silent
+
+_CHUNK = 65_536
+_ASKED = 5000  # users who are asked at a look, at the most
+K = 10
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldOut:
+    """What to judge by: the events of u users, and the item that each took next, `targets` (u,)."""
+
+    sequences: Sequences
+    targets: Rows
+
+    @classmethod
+    def last_of(cls, sequences: Sequences, items: int, *, most: int = _ASKED, seed: int = 0) -> HeldOut:
+        """The last events of users who have others before, where those are of an item; of `most` users drawn."""
+        last = sequences.from_last(0)
+        users = np.flatnonzero((last >= 0) & (last < items) & (sequences.lengths > 1))
+        if len(users) > most:
+            users = np.sort(np.random.default_rng(seed).choice(users, most, replace=False))
+        return cls(sequences.without_last(1).of_users(users), last[users])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LearnedSequences:
+    """A network, and how it was learned: figures by epoch, those of the events held out among them."""
+
+    network: SequenceNetwork
+    best_epoch: float
+    curve: tuple[tuple[float, Mapping[str, float]], ...]
+
+
+def learn_sequences(
+    content: Vectors,
+    items: int,
+    sequences: Sequences,
+    held_out: HeldOut | None,
+    plan: SequencePlan,
+    *,
+    place: Place,
+    folder: Path,
+    tracker: Tracker | None = None,
+    progress: Progress = silent,
+) -> LearnedSequences:
+    """Learn from `sequences` whose tokens are rows of `content` (m, c), the first `items` of them items.
+
+    With `held_out` the network is the one of the look that found its targets best, by NDCG@10 over all items.
+    InvalidInput where there is nothing to learn from.
+    """
+    scale = _scale(content, plan.shape.width)
+    content = (content * scale).astype(np.float32)
+    shape = plan.shape
+    feed = SequenceFeed.of(
+        sequences, items, longest=shape.longest, negatives=plan.negatives, batch=plan.batch, seed=plan.seed
+    )
+    taken = np.bincount(sequences.tokens[sequences.tokens < items], minlength=items).astype(np.float64)
+    with torch.random.fork_rng():
+        torch.manual_seed(plan.seed)
+        module = SequenceModule(content, taken, plan, place.device)
+    steps = plan.epochs * feed.per_epoch
+    schedule = Schedule(
+        steps,
+        learning_rate=plan.learning_rate,
+        warmup_share=0.05,
+        weight_decay=plan.weight_decay,
+        clip=5.0,
+        eval_every=plan.look_every or feed.per_epoch,
+        patience=plan.patience,
+        checkpoint_every=max(200, feed.per_epoch),
+        seed=plan.seed,
+    )
+
+    def judge() -> Mapping[str, float]:
+        assert held_out is not None
+        network = snapshot(module, scale)
+        ranks = ranks_of(network, held_out.sequences, held_out.targets)
+        ndcg = float(np.where(ranks < K, 1 / np.log2(ranks + 2), 0).mean())
+        return {"missed": 1 - ndcg, "ndcg": ndcg, "recall": float((ranks < K).mean())}
+
+    outcome = train(
+        [Term("sequences", module, feed)],
+        schedule,
+        place=place,
+        folder=folder,
+        key=_key(content, sequences, held_out, plan),
+        evaluate=None if held_out is None else judge,
+        tracker=tracker,
+        progress=progress,
+    )
+    curve = tuple((step / feed.per_epoch, figures) for step, figures in outcome.history if "ndcg" in figures)
+    return LearnedSequences(snapshot(module, scale), outcome.best_step / feed.per_epoch, curve)
+
+
+def snapshot(module: SequenceModule, scale: float) -> SequenceNetwork:
+    """The network as it stands; `scale` is what contents were multiplied with before they were learned from."""
+    module.eval()
+    device = module.bias.device
+    with torch.no_grad():
+        parts = [
+            module.vectors(torch.arange(first, min(first + _CHUNK, module.things), device=device))
+            for first in range(0, module.things, _CHUNK)
+        ]
+    weights = {
+        name: array.detach().float().cpu().numpy().copy()
+        for name, array in module.state_dict().items()
+        if name not in ("own.weight", "bias")
+    }
+    weights["content.weight"] *= scale
+    shape = module.plan.shape
+    if module.plan.loss == "contrastive":
+        shape = replace(shape, sharpness=1 / module.plan.temperature)
+    return SequenceNetwork(
+        shape, torch.cat(parts).float().cpu().numpy(), module.bias.detach().cpu().numpy().copy(), weights
+    )
+
+
+def _scale(content: Vectors, width: int) -> float:
+    """What gives contents a mean square norm of the width / 4: they then begin about as large as what is learned."""
+    square = float((content.astype(np.float64) ** 2).sum(axis=1).mean())
+    return 0.5 * float(np.sqrt(width / max(square, 1e-12)))
+
+
+def _key(content: Vectors, sequences: Sequences, held_out: HeldOut | None, plan: SequencePlan) -> str:
+    digest = hashlib.sha256(repr(asdict(plan)).encode())
+    arrays = [content, sequences.tokens, sequences.kinds, sequences.gaps, sequences.starts]
+    if held_out is not None:
+        arrays += [held_out.sequences.tokens, held_out.sequences.starts, held_out.targets]
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

@@ -1,0 +1,105 @@
+"""The sequence model while it learns; `honeyguide.interests.sequence.network` is what serves."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from honeyguide.interests.sequence.histories import GAPS
+from honeyguide.interests.sequence.network import Shape
+from honeyguide.interests.train.losses import loss_named
+from honeyguide.interests.train.plan import SequencePlan
+from honeyguide.types import EVENT_KINDS, Floats, Vectors
+
+_SMALL = 0.02
+
+
+class SequenceModule(nn.Module):
+    """Asks after every event what follows; `content` (m, c) is of n items and then of queries.
+
+    `taken` (n,) says how many events speak for an item's own vector.
+    """
+
+    def __init__(self, content: Vectors, taken: Floats, plan: SequencePlan, device: torch.device) -> None:
+        super().__init__()
+        shape, items = plan.shape, len(taken)
+        self.plan, self.items, self.things = plan, items, len(content)
+        # what is given stays out of checkpoints, into which a module's own tensors go
+        share = taken / (taken + max(plan.shrink, 1e-9))
+        self._given = (torch.from_numpy(content).to(device), torch.from_numpy(share).float().to(device))
+        self.own = nn.Embedding(items, shape.width)
+        self.bias = nn.Parameter(torch.zeros(items))
+        self.content = nn.Linear(content.shape[1], shape.width, bias=False)
+        self.kinds = nn.Embedding(len(EVENT_KINDS), shape.width)
+        self.gaps = nn.Embedding(GAPS, shape.width)
+        self.places = nn.Embedding(shape.longest + 1, shape.width)
+        self.nobody = nn.Parameter(torch.zeros(shape.width))
+        self.blocks = nn.ModuleList(_Block(shape, plan.dropout) for _ in range(shape.blocks))
+        self.norm = nn.LayerNorm(shape.width)
+        self.drop = nn.Dropout(plan.dropout)
+        self.loss = loss_named(plan, items)
+        for table in (self.own, self.kinds, self.gaps, self.places):
+            nn.init.normal_(table.weight, std=_SMALL)
+        nn.init.normal_(self.content.weight, std=0.3 / math.sqrt(content.shape[1]))
+        self.to(device)
+
+    def forward(
+        self, tokens: Tensor, kinds: Tensor, gaps: Tensor, places: Tensor, targets: Tensor, negatives: Tensor
+    ) -> Tensor:
+        """The loss, a scalar: see `SequenceFeed` for what is given."""
+        hidden = self.read(self.vectors(tokens), kinds, gaps).flatten(0, 1)[places]
+        rows = torch.cat([targets, negatives])
+        vectors, bias = self.vectors(rows), self.bias[rows]
+        n = len(targets)
+        right = (hidden, vectors[:n], bias[:n])
+        found: Tensor = self.loss(right, vectors[n:], bias[n:], targets[:, None] == negatives)
+        return found
+
+    def vectors(self, rows: Tensor) -> Tensor:
+        """(..., width): those of items and queries."""
+        content, shares = self._given
+        things: Tensor = self.content(content[rows])
+        item = rows < self.items
+        own = torch.where(item, rows, 0)
+        share = (shares[own] * item)[..., None]
+        if self.training and self.plan.forgotten:
+            share = share * (torch.rand_like(share) >= self.plan.forgotten)
+        found = things + share * self.own(own)
+        return functional.normalize(found, dim=-1) if self.plan.loss == "contrastive" else found
+
+    def read(self, x: Tensor, kinds: Tensor, gaps: Tensor) -> Tensor:
+        """(b, l + 1, width): what is to come, before the first of the events (b, l, width) and after each."""
+        nobody = self.nobody.expand(len(x), 1, -1)
+        x = torch.cat([nobody, x + self.kinds(kinds) + self.gaps(gaps)], dim=1)
+        x = self.drop(x + self.places.weight[: x.shape[1]])
+        for block in self.blocks:
+            x = block(x)
+        read: Tensor = self.norm(x)
+        return read
+
+
+class _Block(nn.Module):
+    """Attention to what came before, and a layer for each event; norms stand before both (Xiong et al. 2020)."""
+
+    def __init__(self, shape: Shape, dropout: float) -> None:
+        super().__init__()
+        width = shape.width
+        self.heads = shape.heads
+        self.before, self.after = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.mix, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.inner, self.outer = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        users, length, width = x.shape
+        both = self.mix(self.before(x)).view(users, length, 3, self.heads, width // self.heads)
+        query, key, value = both.permute(2, 0, 3, 1, 4)
+        # what is padded stands behind: looking back only, nobody sees it, and no mask is needed
+        mixed = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
+        x = x + self.drop(self.out(mixed.transpose(1, 2).reshape(users, length, width)))
+        opened = self.drop(functional.gelu(self.inner(self.after(x))))
+        added: Tensor = x + self.drop(self.outer(opened))
+        return added
