@@ -49,7 +49,7 @@ def learned(folder: Path, plan: SequencePlan, held: bool = True) -> LearnedSeque
 
 @pytest.mark.parametrize("loss", ["softmax", "gbce", "contrastive"])
 def test_it_learns_what_follows_and_beats_chance_by_far(tmp_path: Path, loss: str) -> None:
-    plan = replace(SMALL, epochs=25, loss=loss, patience=25, dropout=0.0, learning_rate=1e-2)  # type: ignore[arg-type]
+    plan = replace(SMALL, epochs=40, loss=loss, patience=40, dropout=0.0, learning_rate=1e-2)  # type: ignore[arg-type]
     found = learned(tmp_path, plan)
     tries = walks(users=60, seed=9)
     ranks = ranks_of(found.network, tries.without_last(1), tries.from_last(0))
