@@ -2,7 +2,7 @@
 PY := .venv/bin/python
 export HF_HUB_OFFLINE := 1
 
-.PHONY: demo test check clean
+.PHONY: demo test check bench-setup clean
 
 demo: .venv/.installed
 	.venv/bin/honeyguide demo
@@ -17,10 +17,18 @@ check: .venv/.installed
 	.venv/bin/lint-imports
 	$(PY) -m pytest -n 2 -m "not slow" -q
 
+# Rivals' dependencies exclude each other and ours, so each lives by itself.
+bench-setup: .venv/.installed .venv-rivals/rectools/.installed .venv-rivals/recbole/.installed
+
+.venv-rivals/%/.installed: benchmarks/rivals/%/requirements.txt
+	python3 -m venv .venv-rivals/$*
+	.venv-rivals/$*/bin/python -m pip install --quiet -r $<
+	touch $@
+
 .venv/.installed: pyproject.toml constraints.txt
 	python3 -m venv .venv
 	$(PY) -m pip install --quiet -c constraints.txt -e '.[train,track,demo,dev]'
 	touch $@
 
 clean:
-	rm -rf .venv demo-shop
+	rm -rf .venv .venv-rivals demo-shop
