@@ -108,7 +108,7 @@ OUT_OF_RANGE = [
     ("plm", "tolerance", 1.0),
     ("plm", "form", "int4"),
     ("interests", "top", 1),
-    ("interests", "leaves", 11),
+    ("interests", "leaves", 1),
     ("interests", "taste_dims", 0),
     ("interests", "half_life_days", -1.0),
     ("explore", "epsilon", 1.01),

@@ -8,9 +8,11 @@ import pytest
 
 from honeyguide import artifacts
 from honeyguide.errors import DamagedArtifact, InvalidInput
-from honeyguide.interests.discover import UNREAD, build_taxonomy
-from honeyguide.interests.taxonomy import Taxonomy, quality
-from honeyguide.types import Floats, Vectors
+from honeyguide.interests.discover import UNREAD, Stock, build_taxonomy
+from honeyguide.interests.levels import Size
+from honeyguide.interests.quality import agreement
+from honeyguide.interests.taxonomy import Taxonomy
+from honeyguide.types import Floats, State, Vectors
 
 DIM = 24
 SHELVES = {
@@ -39,8 +41,12 @@ def shop(per_shelf: int = 12, seed: int = 0) -> tuple[Vectors, list[str], Floats
     return unit, texts, np.ones(len(texts))
 
 
+def stock(vectors: Vectors, texts: list[str], weights: Floats, **more: Any) -> Stock:
+    return Stock([f"sku-{row}" for row in range(len(texts))], texts, vectors, weights, **more)
+
+
 def build(vectors: Vectors, texts: list[str], weights: Floats, *, seed: int = 0) -> Taxonomy:
-    return build_taxonomy(vectors, texts, weights, top=3, leaves=6, seed=seed)
+    return build_taxonomy(stock(vectors, texts, weights), size=Size(2, 3, 6), seed=seed)
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +57,8 @@ def tree() -> Taxonomy:
 def test_the_shelves_are_found_and_grouped(tree: Taxonomy) -> None:
     shelves = [path for path in SHELVES for _ in range(12)]
     departments = [department for department in SHELVES.values() for _ in range(12)]
-    assert quality(tree, shelves).purity == 1.0
-    assert quality(tree, shelves).nmi == pytest.approx(1.0)
+    assert agreement(tree.leaf, shelves).purity == 1.0
+    assert agreement(tree.leaf, shelves).nmi == pytest.approx(1.0)
     tops = set(zip(tree.top.tolist(), departments, strict=True))
     assert len(tops) == 3, "each top interest is one department"
 
@@ -86,14 +92,14 @@ def test_new_items_fall_to_the_nearest_leaf(tree: Taxonomy) -> None:
 def test_equal_seeds_give_equal_trees_and_versions(tree: Taxonomy) -> None:
     again = build(*shop())
     assert again.version == tree.version
-    assert replace(tree, top_names=("a", "b", "c")).version != tree.version
+    assert replace(tree, names=("other", *tree.names[1:])).version != tree.version
     for name, array in tree.state()[0].items():
         np.testing.assert_array_equal(again.state()[0][name], array)
 
 
 def test_other_seeds_find_the_same_shelves(tree: Taxonomy) -> None:
     leaf = [str(row) for row in build(*shop(), seed=5).leaf]
-    assert quality(tree, leaf).nmi == pytest.approx(1.0)
+    assert agreement(tree.leaf, leaf).nmi == pytest.approx(1.0)
 
 
 def test_a_stored_tree_is_the_same_tree(tree: Taxonomy, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -103,9 +109,10 @@ def test_a_stored_tree_is_the_same_tree(tree: Taxonomy, tmp_path_factory: pytest
     stored = artifacts.load(root, "taxonomy")
     loaded = Taxonomy.from_state(stored.arrays, stored.meta["taxonomy"])
     assert loaded.version == tree.version
-    assert loaded.leaf_names == tree.leaf_names
-    with pytest.raises(DamagedArtifact, match="parent"):
-        Taxonomy.from_state({k: v for k, v in arrays.items() if k != "parent"}, meta)
+    assert loaded.names == tree.names
+    assert loaded.growth == tree.growth
+    with pytest.raises(DamagedArtifact, match="honeyguide fit"):
+        Taxonomy.from_state({k: v for k, v in arrays.items() if k != "node_parent"}, meta)
 
 
 @pytest.mark.parametrize("items", [1, 2, 3, 7])
@@ -141,7 +148,9 @@ def test_what_is_bought_decides_where_leaves_are_scarce() -> None:
     vectors, texts, weights = shop()
     sold = np.where(np.arange(len(texts)) < 24, 1_000.0, 1.0)
     pizza, ice = slice(0, 12), slice(12, 24)
-    even, selling = (build_taxonomy(vectors, texts, w, top=1, leaves=3, seed=0).leaf for w in (weights, sold))
+    even, selling = (
+        build_taxonomy(stock(vectors, texts, w), size=Size(2, 1, 3), seed=0).leaf for w in (weights, sold)
+    )
     assert set(even[pizza].tolist()) == set(even[ice].tolist()), "three leaves, three departments"
     assert not set(selling[pizza].tolist()) & set(selling[ice].tolist()), "what sells is told apart"
 
@@ -149,7 +158,7 @@ def test_what_is_bought_decides_where_leaves_are_scarce() -> None:
 def test_names_come_from_phrases_where_they_are_given() -> None:
     vectors, texts, weights = shop()
     phrases = [f"Grocery > {'Tiefkühlkost' if row < 24 else 'Sonstiges'}" for row in range(len(texts))]
-    tree = build_taxonomy(vectors, texts, weights, top=3, leaves=6, seed=0, phrases=phrases)
+    tree = build_taxonomy(stock(vectors, texts, weights, phrases=phrases), size=Size(2, 3, 6), seed=0)
     assert any("Tiefkühlkost" in name for name in tree.leaf_names)
     assert len(set(tree.leaf_names)) == 6, "where the words run out, names are numbered"
 
@@ -170,47 +179,49 @@ def test_the_map_keeps_neighbours_together(tree: Taxonomy) -> None:
     ("changes", "message"),
     [
         ({"texts": ["one"]}, "one row per text"),
+        ({"ids": ["one"]}, "one row per text"),
         ({"weights": np.full(72, np.nan)}, "finite"),
         ({"weights": np.full(72, -1.0)}, "at least 0"),
-        ({"top": 0}, "top=0"),
-        ({"leaves": 2}, "leaves=2"),
         ({"phrases": ["one"]}, "one row per text"),
+        ({"first": np.zeros(1, np.int64)}, "together"),
         (
-            {"vectors": np.zeros((0, 3), np.float32), "texts": [], "weights": np.zeros(0)},
+            {"ids": [], "vectors": np.zeros((0, 3), np.float32), "texts": [], "weights": np.zeros(0)},
             "import a catalogue",
         ),
     ],
 )
 def test_what_cannot_be_built_is_refused(changes: dict[str, Any], message: str) -> None:
     vectors, texts, weights = shop()
-    settings: dict[str, Any] = {"vectors": vectors, "texts": texts, "weights": weights, "top": 3, "leaves": 6}
     with pytest.raises(InvalidInput, match=message):
-        build_taxonomy(**settings | changes, seed=0)
+        replace(stock(vectors, texts, weights), **changes)
 
 
 def test_a_tree_that_does_not_fit_together_is_refused(tree: Taxonomy) -> None:
-    with pytest.raises(InvalidInput, match="leaf name"):
-        replace(tree, leaf_names=("one",))
+    with pytest.raises(InvalidInput, match="one entry per node"):
+        replace(tree, names=("one",))
+    with pytest.raises(InvalidInput, match="one id"):
+        replace(tree, ids=(tree.ids[0], *tree.ids[:-1]))
     with pytest.raises(InvalidInput, match=r"0\.\.5"):
-        replace(tree, leaf=tree.leaf + 1)
-    with pytest.raises(InvalidInput, match=r"0\.\.1"):
-        replace(tree, top_names=("a", "b"))
+        replace(tree, members=replace(tree.members, leaf=tree.members.leaf + 1))
+    with pytest.raises(InvalidInput, match="stands after it"):
+        replace(tree, node_parent=np.zeros_like(tree.node_parent))
+    with pytest.raises(InvalidInput, match="has no children"):
+        replace(tree, node_parent=np.where(tree.node_parent < 0, -1, [1, *[8] * 8]))
 
 
-def test_quality_is_what_scikit_learn_says(tree: Taxonomy) -> None:
-    from sklearn.metrics import normalized_mutual_info_score
-
-    rng = np.random.default_rng(0)
-    categories = [str(number) for number in rng.integers(0, 9, size=72)]
-    wanted = normalized_mutual_info_score(categories, tree.leaf)
-    assert quality(tree, categories).nmi == pytest.approx(wanted)
-
-
-def test_quality_judges_only_what_has_a_category(tree: Taxonomy) -> None:
-    categories = ["a"] * 12 + [""] * 60
-    assert quality(tree, categories).items == 12
-    assert quality(tree, categories).purity == 1.0
-    with pytest.raises(InvalidInput, match="no item has a category"):
-        quality(tree, [""] * 72)
-    with pytest.raises(InvalidInput, match="72"):
-        quality(tree, ["a"])
+def test_a_tree_of_two_levels_from_before_is_read(tree: Taxonomy) -> None:
+    arrays: State = {
+        "leaf": tree.leaf,
+        "parent": tree.parent,
+        "centroids": tree.centroids,
+        "layout.leaf_xy": tree.layout.leaf_xy,
+        "layout.item_rows": tree.layout.item_rows,
+        "layout.item_xy": tree.layout.item_xy,
+    }
+    meta = {"leaf_names": list(tree.leaf_names), "top_names": list(tree.top_names)}
+    old = Taxonomy.from_state(arrays, meta)
+    assert old.names == tree.names
+    assert len(set(old.ids)) == 9
+    np.testing.assert_array_equal(old.leaf, tree.leaf)
+    np.testing.assert_array_equal(old.parent, tree.parent)
+    assert old.members.of_item(5) == [(int(tree.leaf[5]), 1.0)]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from honeyguide.interests.naming import Vocabulary, name_groups
+from honeyguide.interests.naming import Vocabulary, distinct_name, name_candidates
 from honeyguide.interests.words import stem, terms
 
 
@@ -66,7 +66,12 @@ def names(
 ) -> list[str]:
     weight = np.ones(len(texts)) if weights is None else np.array(weights)
     vocabulary = Vocabulary.of(texts, weight)
-    return list(name_groups(vocabulary, np.array(groups), max(groups) + 1, longest=longest))
+    in_group = vocabulary.weight_in(np.array(groups), max(groups) + 1)
+    named: dict[int, str] = {}
+    candidates = name_candidates(vocabulary, in_group, longest=longest)
+    for group in np.argsort(-np.asarray(in_group.sum(axis=1)).ravel(), kind="stable").tolist():
+        named[group] = distinct_name(candidates[group], set(named.values()))
+    return [named[group] for group in range(len(candidates))]
 
 
 def test_a_group_is_named_by_what_tells_it_from_the_others() -> None:

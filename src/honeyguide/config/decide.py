@@ -12,18 +12,27 @@ from honeyguide.errors import InvalidSettings
 class Interests:
     """The taxonomy and the user model."""
 
-    top: int = 12
-    """Interests at the top of the tree."""
-    leaves: int = 72
-    """Interests at the bottom of the tree, about six to a top interest."""
+    levels: int = 0
+    """Levels of the tree, 2 to 4; 0 lets the size of the catalogue decide."""
+    top: int = 0
+    """Interests at the top of the tree; 0 lets the number of leaves decide."""
+    leaves: int = 0
+    """Interests at the bottom of the tree; 0 makes about as many as the square root of the distinct texts."""
+    behaviour: float = 0.3
+    """How much of an often taken item's place in the tree is decided by what it is taken with; 0 is text alone."""
+    namer: str = ""
+    """A causal language model that chooses among names for interests; the encoder does where this is empty."""
     taste_dims: int = 12
     """Components of the item vectors that the posterior holds a taste for."""
     half_life_days: float = 60.0
     """A purchase counts half in the taste after this long."""
 
     def __post_init__(self) -> None:
-        at_least(self, "top", 2)
-        at_least(self, "leaves", self.top)
+        for key, low in (("levels", 2), ("top", 2), ("leaves", max(self.top, 2))):
+            if getattr(self, key):
+                at_least(self, key, low)
+        within(self, "levels", 0, 4)
+        within(self, "behaviour", 0, 1)
         at_least(self, "taste_dims", 1)
         positive(self, "half_life_days")
 

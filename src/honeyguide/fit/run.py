@@ -16,8 +16,9 @@ from honeyguide.data.clean import CleaningReport, clean_once
 from honeyguide.data.table import load_events
 from honeyguide.errors import InvalidInput, NotReady
 from honeyguide.fit.language import Reading, language_stages
+from honeyguide.fit.taxonomy import taxonomy_stage
 from honeyguide.fit.together import meet_helpers
-from honeyguide.fit.users import items_stage, posterior_stage, taxonomy_stage
+from honeyguide.fit.users import items_stage, posterior_stage
 from honeyguide.shop.workspace import Workspace
 from honeyguide.types import Stage, quietly
 

@@ -1,4 +1,4 @@
-"""The stages of a fit that learn from what users did: interests, facts of items, users' posteriors."""
+"""The stages of a fit that learn from what users did: facts of items, users' posteriors."""
 
 from __future__ import annotations
 
@@ -17,43 +17,10 @@ from honeyguide.interests.items import ItemFacts, popularity, rebought, taste_ve
 from honeyguide.interests.taxonomy import Taxonomy
 from honeyguide.interests.users import DAY_US, ShopperModel
 from honeyguide.shop.candidates import CandidateSource
-from honeyguide.shop.models import ENCODER, ITEMS, POLICY, TAXONOMY, USERS, histories_state
+from honeyguide.shop.models import ITEMS, POLICY, USERS, histories_state
 from honeyguide.shop.past import PastPages
 from honeyguide.shop.workspace import Workspace
 from honeyguide.types import EVENT_KINDS, Stage, Vectors
-
-
-def taxonomy_stage(
-    workspace: Workspace,
-    settings: Settings,
-    catalog: Catalog,
-    vectors: Vectors,
-    table: EventTable,
-    stage: Stage,
-) -> Taxonomy:
-    """The tree of interests over the item vectors, items weighted by how much they are bought."""
-    from honeyguide.interests.discover import build_taxonomy
-
-    plan = settings.interests
-    encoder = artifacts.current(workspace.models, ENCODER)
-    key = key_of(catalog.version, encoder, table.version, plan.top, plan.leaves, settings.seed)
-    if known := artifacts.load_if_made_from(workspace.models, TAXONOMY, key):
-        return Taxonomy.from_state(known.arrays, known.meta["taxonomy"])
-    with stage("Discover interests and name them") as progress:
-        weights = np.log1p(np.bincount(table.item[table.item >= 0], minlength=len(catalog)))
-        taxonomy = build_taxonomy(
-            vectors,
-            catalog.texts,
-            weights,
-            top=plan.top,
-            leaves=plan.leaves,
-            seed=settings.seed,
-            phrases=catalog.categories,  # their words stand in the order a shopper says them in
-            progress=progress,
-        )
-    arrays, meta = taxonomy.state()
-    artifacts.save(workspace.models, TAXONOMY, arrays, {"key": key, "taxonomy": meta})
-    return taxonomy
 
 
 def items_stage(

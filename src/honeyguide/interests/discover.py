@@ -7,168 +7,254 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.cluster.hierarchy import cut_tree, linkage
 from scipy.sparse import csr_array
 
 from honeyguide.errors import InvalidInput
+from honeyguide.interests.clusters import UNSOLD, Shelf, cluster, means
 from honeyguide.interests.layout import lay_out
-from honeyguide.interests.naming import Vocabulary, name_groups
-from honeyguide.interests.taxonomy import Taxonomy
-from honeyguide.types import Floats, Progress, Rows, Vectors, silent
+from honeyguide.interests.levels import Size, group, keep, node_parents
+from honeyguide.interests.matching import Match, changes, give_ids, is_still, match
+from honeyguide.interests.memberships import Memberships
+from honeyguide.interests.namers import EncoderNamer, Meaning, Namer, Naming
+from honeyguide.interests.naming import Vocabulary
+from honeyguide.interests.taxonomy import NO_PARENT, Changes, Growth, Taxonomy, held, item_keys, seen_from
+from honeyguide.interests.temperature import learn_temperature
+from honeyguide.interests.together import Company, draw_together
+from honeyguide.types import Encoder, Floats, Progress, Rows, Vectors, silent
 
 UNREAD = "Everything else"
 """The name of the leaf and the top of items that have no text."""
-_STARTS = 2
-_TRIALS = 5
-_ROUNDS = 50
-_UNSOLD = 0.1  # what an item counts that nobody bought: its shelf exists all the same
-
-
-def build_taxonomy(
-    vectors: Vectors,
-    texts: Sequence[str],
-    weights: Floats,
-    *,
-    top: int,
-    leaves: int,
-    seed: int,
-    phrases: Sequence[str] | None = None,
-    progress: Progress = silent,
-) -> Taxonomy:
-    """A tree of at most `leaves` interests under at most `top`, over item vectors (n, d) of unit norm or zero.
-
-    `weights` (n,) say how much an item counts, such as its purchases; names come from `phrases` (n,), such as the
-    shop's category paths, and from `texts` (n,) where that is not given.
-    """
-    _check(vectors, texts, weights, phrases, top, leaves)
-    shelf = Shelf.of(vectors, texts, weights)
-    steps = 4
-    centroids, leaf_of_distinct = cluster(shelf.vectors, shelf.weights, leaves, seed)
-    progress(1, steps)
-    parent = group(centroids, top)
-    progress(2, steps)
-    leaf = np.full(len(texts), len(centroids), dtype=np.int64)
-    leaf[shelf.read] = leaf_of_distinct[shelf.distinct_of]
-    vocabulary = Vocabulary.of(
-        _taken(texts if phrases is None else phrases, shelf.read), weights[shelf.read] + _UNSOLD
-    )
-    leaf_names = name_groups(vocabulary, leaf[shelf.read], len(centroids), longest=2)
-    top_names = name_groups(vocabulary, parent[leaf[shelf.read]], int(parent.max(initial=-1)) + 1, longest=3)
-    progress(3, steps)
-    if not shelf.read.all():
-        centroids = np.vstack([centroids, np.zeros((1, vectors.shape[1]), dtype=np.float32)])
-        parent = np.append(parent, len(top_names))
-        leaf_names, top_names = (*leaf_names, UNREAD), (*top_names, UNREAD)
-    layout = lay_out(centroids, shelf.vectors, shelf.first_row, shelf.weights, seed=seed)
-    progress(4, steps)
-    return Taxonomy(leaf, parent, centroids, leaf_names, top_names, layout)
+_EXAMPLES = 5  # titles that a language model is shown of a node
+_STEPS = 5
+_ALL_ALIKE = 1 - 1e-6  # the length of the mean of points that are one
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Shelf:
-    """The distinct texts that say something: `vectors` (m, d), `weights` (m,), `first_row` (m,) of the items.
+class Stock:
+    """What a tree is grown from, n items: `vectors` (n, d) of unit norm or zero, `weights` (n,) how much each counts.
 
-    `read` (n,) says which items are among them and `distinct_of` (read items,) which of them they are.
+    Names come from `phrases`, such as category paths, and from `texts` where there are none. `first` and `second`
+    (p,) are rows that one user took near each other, and `taken` (n,) how often each was.
     """
 
+    ids: Sequence[str]
+    texts: Sequence[str]
     vectors: Vectors
     weights: Floats
-    first_row: Rows
-    read: NDArray[np.bool_]
-    distinct_of: Rows
+    phrases: Sequence[str] | None = None
+    titles: Sequence[str] | None = None
+    first: Rows | None = None
+    second: Rows | None = None
+    taken: Floats | None = None
 
-    @classmethod
-    def of(cls, vectors: Vectors, texts: Sequence[str], weights: Floats) -> Shelf:
-        """Items of one text are one point: the tree must not depend on how many sizes a thing comes in."""
-        read = np.asarray(vectors.any(axis=1))
-        rows = np.flatnonzero(read)
-        row_of: dict[str, int] = {}
-        distinct_of = np.array(
-            [row_of.setdefault(texts[row], len(row_of)) for row in rows.tolist()], dtype=np.int64
-        )
-        _, first = np.unique(distinct_of, return_index=True)
-        total = np.bincount(distinct_of, weights=weights[rows] + _UNSOLD, minlength=len(row_of))
-        return cls(vectors[rows[first]], total.astype(np.float64), rows[first], read, distinct_of)
+    def __post_init__(self) -> None:
+        n, vectors = len(self.texts), self.vectors
+        columns = [self.ids, self.weights, self.phrases, self.titles, self.taken]
+        if (
+            vectors.ndim != 2
+            or len(vectors) != n
+            or any(column is not None and len(column) != n for column in columns)
+        ):
+            raise InvalidInput(f"every column must have one row per text, {n}, got vectors {vectors.shape}")
+        if n == 0:
+            raise InvalidInput("there are no items to find interests in: import a catalogue first")
+        if not np.isfinite(vectors).all() or not np.isfinite(self.weights).all() or (self.weights < 0).any():
+            raise InvalidInput("vectors must be finite, and weights finite and at least 0")
+        if (self.first is None) != (self.second is None) or (self.first is None) != (self.taken is None):
+            raise InvalidInput("pairs need first, second and taken together")
+
+    def named_by(self, row: int) -> str:
+        """What an item's name is looked for in."""
+        return (self.phrases[row] if self.phrases is not None else "") or self.texts[row]
 
 
-def cluster(vectors: Vectors, weights: Floats, leaves: int, seed: int) -> tuple[Vectors, Rows]:
-    """Spherical k-means: unit centroids (k, d) and the cluster (m,) of each point; k is at most `leaves`.
+def build_taxonomy(
+    stock: Stock,
+    *,
+    size: Size,
+    seed: int,
+    behaviour: float = 0.0,
+    encoder: Encoder | None = None,
+    namer: Namer | None = None,
+    before: Taxonomy | None = None,
+    progress: Progress = silent,
+) -> Taxonomy:
+    """A tree over the stock, sized to it where `size` leaves that open.
 
-    The best of two starts. No cluster is empty.
+    `behaviour` is the share of an often taken item's place that is decided by what it is taken with. An `encoder`
+    or another `namer` chooses among the names that the shop's words propose. The tree `before` is gone on from: its
+    nodes keep their ids where their items stay, and their names where they hold what they held.
     """
-    count = min(leaves, len({vector.tobytes() for vector in vectors}))
-    if count == 0:
-        return np.zeros((0, vectors.shape[1]), dtype=np.float32), np.zeros(0, dtype=np.int64)
-    rng = np.random.default_rng(seed)
-    runs = [_lloyd(vectors, weights, _starts(vectors, weights, count, rng)) for _ in range(_STARTS)]
-    centroids, likeness = max(runs, key=lambda run: float(weights @ run[1].max(axis=1)))
-    used, nearest = np.unique(likeness.argmax(axis=1), return_inverse=True)
-    return centroids[used], nearest
+    shelf = Shelf.of(stock.vectors, stock.texts, stock.weights)
+    keys, centre = item_keys(stock.ids), _centre(shelf)
+    seen = _seen(stock, shelf, centre, behaviour)
+    shape = size.shape(len(seen), () if before is None else before.growth.shape)
+    start = None if before is None else _start(shelf, seen, keys, before, shape[-1])
+    centroids, _ = cluster(seen, shelf.weights, shape[-1], seed, start=start)
+    progress(1, _STEPS)
+    softness = learn_temperature(seen, shelf.weights, centroids, seed)
+    sorted_in = _Sorted(stock, shelf, seen, centroids, keys, _members(shelf, seen, centroids, softness))
+    progress(2, _STEPS)
+    node_parent = _tree(sorted_in, shape, before)
+    found = _matched(sorted_in, node_parent, before)
+    ids, numbered = give_ids(found, before)
+    chooser = namer or (None if encoder is None else EncoderNamer(encoder, centre))
+    chosen_by = "" if chooser is None else chooser.version
+    stay = {} if before is None or before.growth.namer != chosen_by else _staying(found, before)
+    names = _named(sorted_in, node_parent, chooser, stay)
+    progress(3, _STEPS)
+    layout = lay_out(sorted_in.centroids, seen, shelf.first_row, shelf.weights, seed=seed)
+    progress(4, _STEPS)
+    told = Changes()
+    if before is not None:
+        told = changes(found, ids, names, node_parent, sorted_in.leaf, keys, before)
+    grown = Taxonomy(
+        members=sorted_in.members,
+        node_parent=node_parent,
+        ids=ids,
+        names=names,
+        centre=centre,
+        centroids=sorted_in.centroids,
+        temperature=softness,
+        item_keys=keys,
+        layout=layout,
+        growth=Growth(shape, numbered, chosen_by, told),
+    )
+    progress(_STEPS, _STEPS)
+    return grown
 
 
-def _starts(vectors: Vectors, weights: Floats, count: int, rng: np.random.Generator) -> Vectors:
-    """Greedy k-means++: each next start is the best of a few drawn by their distance to those before."""
-    gap = np.full(len(vectors), 2.0)
-    chosen: list[int] = []
-    while len(chosen) < count:
-        pull = weights * gap
-        drawn = rng.choice(len(vectors), size=_TRIALS, p=pull / pull.sum())
-        gaps = np.minimum(gap[:, None], 1.0 - np.minimum(vectors @ vectors[drawn].T, 1.0))
-        best = int((weights @ gaps).argmin())
-        gap = gaps[:, best]
-        gap[drawn[best]] = 0.0
-        chosen.append(int(drawn[best]))
-    return vectors[chosen]
+@dataclass(frozen=True, slots=True, eq=False)
+class _Sorted:
+    """A stock sorted into leaves: `read_centroids` (leaves, d) without the leaf of what has no text."""
+
+    stock: Stock
+    shelf: Shelf
+    seen: Vectors
+    read_centroids: Vectors
+    keys: NDArray[np.uint64]
+    members: Memberships
+
+    @property
+    def leaf(self) -> Rows:
+        """(n,): the items' main leaves."""
+        return self.members.main
+
+    @property
+    def unread(self) -> bool:
+        """Whether a last leaf holds items without text."""
+        return not self.shelf.read.all()
+
+    @property
+    def centroids(self) -> Vectors:
+        """(leaves, d): those of all leaves, zero for the leaf of what has no text."""
+        return _with_nothing(self.read_centroids) if self.unread else self.read_centroids
+
+    @property
+    def leaf_of_point(self) -> Rows:
+        """(m,): the main leaf of each distinct text."""
+        return self.leaf[self.shelf.first_row]
 
 
-def _lloyd(vectors: Vectors, weights: Floats, centroids: Vectors) -> tuple[Vectors, Vectors]:
-    """Centroids that no longer move, and the (m, k) likeness of every point to them."""
-    points = np.arange(len(vectors))
-    likeness = vectors @ centroids.T
-    nearest = likeness.argmax(axis=1)
-    for _ in range(_ROUNDS):
-        member = csr_array((weights, (nearest, points)), shape=(len(centroids), len(vectors)))
-        pull = member @ vectors
-        norm = np.linalg.norm(pull, axis=1, keepdims=True)
-        centroids = np.divide(pull, norm, out=centroids.astype(np.float64), where=norm > 0).astype(np.float32)
-        likeness = vectors @ centroids.T
-        moved = likeness.argmax(axis=1)
-        if np.array_equal(moved, nearest):
-            break
-        nearest = moved
-    return centroids, likeness
+def _centre(shelf: Shelf) -> Vectors:
+    """(d,): the weighted mean of the points, what all of the shop has in common; zero for a single point."""
+    if not len(shelf.vectors):
+        return np.zeros(shelf.vectors.shape[1], dtype=np.float32)
+    mean = shelf.weights @ shelf.vectors / shelf.weights.sum()
+    return np.asarray(mean * (np.linalg.norm(mean) < _ALL_ALIKE), dtype=np.float32)
 
 
-def group(centroids: Vectors, top: int) -> Rows:
-    """(leaves,): the leaves in at most `top` groups of alike ones, by Ward's criterion."""
-    if len(centroids) <= 1:
-        return np.zeros(len(centroids), dtype=np.int64)
-    tree = linkage(centroids.astype(np.float64), method="ward")
-    groups = cut_tree(tree, n_clusters=min(top, len(centroids))).ravel()
-    return np.unique(groups, return_inverse=True)[1].astype(np.int64)
+def _seen(stock: Stock, shelf: Shelf, centre: Vectors, behaviour: float) -> Vectors:
+    """(m, d): the points as directions from the centre, drawn towards what they are taken with."""
+    seen = seen_from(shelf.vectors, centre)
+    if not behaviour or stock.first is None or stock.second is None or stock.taken is None:
+        return seen
+    point_of = shelf.point_of
+    first, second = point_of[stock.first], point_of[stock.second]
+    known = (first >= 0) & (second >= 0)
+    taken = np.bincount(shelf.distinct_of, weights=stock.taken[shelf.read], minlength=len(seen))
+    company = Company.of(first[known], second[known], taken.astype(np.float64))
+    return draw_together(seen, company, behaviour)
 
 
-def _taken(entries: Sequence[str], keep: NDArray[np.bool_]) -> list[str]:
-    return [entries[row] for row in np.flatnonzero(keep).tolist()]
+def _start(
+    shelf: Shelf, seen: Vectors, keys: NDArray[np.uint64], before: Taxonomy, most: int
+) -> Vectors | None:
+    """The means, in today's vectors, of what is left in the leaves of the tree before; None where nothing is."""
+    _, rows, old_rows = np.intersect1d(keys, before.item_keys, return_indices=True)
+    read = shelf.read[rows]
+    points, at = np.unique(shelf.point_of[rows[read]], return_index=True)
+    leaf = before.leaf[old_rows[read]][at]
+    mass = np.bincount(leaf, weights=shelf.weights[points], minlength=len(before))
+    heaviest = np.sort(np.argsort(-mass, kind="stable")[:most])
+    start = means(seen[points], shelf.weights[points], leaf, len(before))[heaviest]
+    start = start[start.any(axis=1)]
+    return start if len(start) else None
 
 
-def _check(
-    vectors: Vectors,
-    texts: Sequence[str],
-    weights: Floats,
-    phrases: Sequence[str] | None,
-    top: int,
-    leaves: int,
-) -> None:
-    n = len(texts)
-    if vectors.ndim != 2 or len(vectors) != n or weights.shape != (n,) or n != len(phrases or texts):
-        raise InvalidInput(
-            f"vectors, weights and phrases must have one row per text, {n}, got {vectors.shape}, {weights.shape}"
-            + (f", {len(phrases)}" if phrases is not None else "")
-        )
-    if n == 0:
-        raise InvalidInput("there are no items to find interests in: import a catalogue first")
-    if not np.isfinite(vectors).all() or not np.isfinite(weights).all() or (weights < 0).any():
-        raise InvalidInput("vectors must be finite, and weights finite and at least 0")
-    if top < 1 or leaves < top:
-        raise InvalidInput(f"leaves must be at least top and top at least 1, got leaves={leaves}, top={top}")
+def _members(shelf: Shelf, seen: Vectors, centroids: Vectors, temperature: float) -> Memberships:
+    """Of all items; those without text are in a last leaf."""
+    if shelf.read.all():
+        return Memberships.of(seen, centroids, temperature).take(shelf.distinct_of)
+    points = Memberships.of(_with_nothing(seen), _with_nothing(centroids), temperature)
+    return points.take(np.where(shelf.read, shelf.point_of, len(seen)))
+
+
+def _with_nothing(rows: Vectors) -> Vectors:
+    return np.vstack([rows, np.zeros((1, rows.shape[1]), dtype=np.float32)])
+
+
+def _tree(found: _Sorted, shape: tuple[int, ...], before: Taxonomy | None) -> Rows:
+    """(nodes,): the parents, of the upper levels as they were where those are still about as good."""
+    centroids = found.read_centroids
+    groups = group(centroids, shape)
+    if before is not None and before.growth.shape[:-1] == shape[:-1]:
+        flat = np.append(np.full(len(found.centroids), len(found.centroids)), NO_PARENT)
+        old = _matched(found, flat, before).old[: len(centroids)]
+        above = np.array([before.at_depth(depth) for depth in range(len(groups))])
+        groups = keep(np.where(old >= 0, above[:, old], -1), centroids, groups)
+    if found.unread:
+        alone = np.full((len(groups), 1), groups.max(initial=-1) + 1)
+        groups = np.hstack([groups, alone])
+    return node_parents(groups)
+
+
+def _matched(found: _Sorted, node_parent: Rows, before: Taxonomy | None) -> Match:
+    if before is None:
+        return Match(np.full(len(node_parent), -1), np.zeros(len(node_parent)))
+    return match(node_parent, len(found.centroids), found.leaf, found.keys, before)
+
+
+def _staying(found: Match, before: Taxonomy) -> dict[int, str]:
+    """The names of the nodes that hold what they held."""
+    return {node: before.names[found.old[node]] for node in np.flatnonzero(is_still(found)).tolist()}
+
+
+def _named(found: _Sorted, node_parent: Rows, chooser: Namer | None, stay: dict[int, str]) -> tuple[str, ...]:
+    leaves = len(found.centroids)
+    holds = csr_array(held(node_parent, leaves).astype(np.float64))
+    if found.unread:
+        stay = stay | {leaves - 1: UNREAD, int(node_parent[leaves - 1]): UNREAD}
+    stock, read = found.stock, found.shelf.read
+    vocabulary = Vocabulary.of(
+        [stock.named_by(row) for row in np.flatnonzero(read).tolist()], stock.weights[read] + UNSOLD
+    )
+    weight = holds @ vocabulary.weight_in(found.leaf[read], leaves)
+    meanings = () if chooser is None else _meanings(found, holds)
+    return Naming(vocabulary, node_parent, leaves, meanings, chooser, stay).names(csr_array(weight))
+
+
+def _meanings(found: _Sorted, holds: csr_array) -> list[Meaning]:
+    """What each node is to a language model; titles are those of much taken items in its middle."""
+    points, weights, leaves = found.seen, found.shelf.weights, len(found.centroids)
+    masses = np.bincount(found.leaf_of_point, weights=weights, minlength=leaves)
+    pull = holds @ (means(points, weights, found.leaf_of_point, leaves) * masses[:, None])
+    vectors = seen_from(pull.astype(np.float32), np.zeros(points.shape[1], dtype=np.float32))
+    titles = found.stock.titles or found.stock.texts
+    told = []
+    for node, vector in enumerate(vectors):
+        inside = np.flatnonzero(holds[[node]].toarray().ravel()[found.leaf_of_point])
+        best = inside[np.argsort(-weights[inside] * (points[inside] @ vector), kind="stable")]
+        shown = dict.fromkeys(titles[found.shelf.first_row[point]] for point in best[: 2 * _EXAMPLES])
+        told.append(Meaning(vector, tuple(shown)[:_EXAMPLES]))
+    return told

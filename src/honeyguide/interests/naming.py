@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import count
 from operator import itemgetter
@@ -25,6 +25,9 @@ _EVERYWHERE = 0.1
 _GROUPS = 3.0
 _MOST_TERMS = 4  # in a name that has to be told from others
 _FURTHER = 20  # terms to fall back on where the best ones are taken
+_LONGER = 0.05  # of the score, for every term more than it takes
+_FURTHER_SCORE = 0.8
+_ALONE_SCORE = 0.7  # one word where two say more
 _NAMELESS = "Mixed items"
 
 
@@ -66,34 +69,80 @@ class Vocabulary:
         return csr_array((self.weights, (groups, self.text_of)), shape=(groups_n, self.says.shape[0]))
 
 
-def name_groups(vocabulary: Vocabulary, groups: Rows, groups_n: int, *, longest: int) -> tuple[str, ...]:
-    """Distinct names for `groups_n` groups of items (n,), of at most `longest` terms, more where two would be alike.
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A name that a group could have: `score` is 1 for what the words say is best; `said` are its words' stems."""
 
-    The best term of a group is the one with the highest class-based TF-IDF: its share of the group's weight times
-    log(1 + all weight / the term's weight overall). Further terms speak for what is not yet said.
+    name: str
+    score: float
+    said: frozenset[str]
+
+    @classmethod
+    def of(cls, parts: Sequence[str], score: float) -> Candidate:
+        """From the terms that it is made of."""
+        name = _written(parts)
+        return cls(name, score, stems(name))
+
+
+def stems(name: str) -> frozenset[str]:
+    """What a name says, whatever the form of its words."""
+    return frozenset(stem(word) for word in name.lower().replace(",", "").split() if word != AND)
+
+
+def name_candidates(vocabulary: Vocabulary, weight: csr_array, *, longest: int) -> list[list[Candidate]]:
+    """Names for g groups whose texts weigh (g, m), of at most `longest` terms, or more to be told from others.
+
+    The best term of a group is the one with the highest class-based TF-IDF (Grootendorst 2022): its share of the
+    group's weight times log(1 + all weight / the term's weight overall). Further terms speak for what is not yet
+    said.
     """
-    weight = vocabulary.weight_in(groups, groups_n)
+    groups_n = weight.shape[0]
     overall = np.asarray((weight @ vocabulary.says).sum(axis=0)).ravel()
     share = overall / max(float(weight.sum()), 1e-9)
     rarity = np.log1p(1 / np.maximum(share, 1e-9))
     rarity *= np.array([1.0 if len(term) == 1 else _PAIR for term in vocabulary.terms])
     telling = rarity * (share <= max(_EVERYWHERE, _GROUPS / max(groups_n, 1)))
-    names: dict[int, str] = {}
-    largest_first = np.argsort(-np.asarray(weight.sum(axis=1)).ravel(), kind="stable")
-    for group in largest_first.tolist():
+    found = []
+    for group in range(groups_n):
         texts = weight[[group]].toarray().ravel()
         ranked = _telling_terms(vocabulary, texts, telling) or _telling_terms(vocabulary, texts, rarity)
-        others = _further_terms(vocabulary, texts, telling)
-        names[group] = _distinct_name(ranked, others, longest, set(names.values()))
-    return tuple(names[group] for group in range(groups_n))
+        found.append(_candidates(ranked, _further_terms(vocabulary, texts, telling), longest))
+    return found
 
 
-def _further_terms(vocabulary: Vocabulary, weight: Floats, rarity: Floats) -> list[Term]:
-    """The terms that tell most of the group, each taken by itself."""
+def _candidates(
+    ranked: list[tuple[Term, float]], others: list[tuple[Term, float]], longest: int
+) -> list[Candidate]:
+    """The shortest name that says enough; longer ones; what else is telling; then what says less."""
+    enough = next((i + 1 for i, (_, said) in enumerate(ranked) if said >= _ENOUGH), len(ranked))
+    parts = [" ".join(term) for term, _ in ranked]
+    best = min(enough, longest)
+    named = [
+        Candidate.of(parts[:length], 1.0 - _LONGER * (length - best))
+        for length in range(best, len(parts) + 1)
+        if length
+    ]
+    known = {stem(word) for word in ranked[0][0]} if ranked else set()
+    for term, score in others:
+        if known != {*map(stem, term)}:
+            joined = [" ".join(term)] if len(term) > 1 else [*parts[:1], *term]
+            named.append(Candidate.of(joined, _FURTHER_SCORE * score))
+            if len(term) == 1:
+                named.append(Candidate.of(term, _ALONE_SCORE * score))
+    named += [Candidate.of(parts[:length], _ALONE_SCORE * ranked[length - 1][1]) for length in range(1, best)]
+    return sorted({one.name: one for one in reversed(named)}.values(), key=lambda one: -one.score)
+
+
+def _further_terms(vocabulary: Vocabulary, weight: Floats, rarity: Floats) -> list[tuple[Term, float]]:
+    """The terms that tell most of the group, each taken by itself, with a score of 1 for the best."""
     share = np.asarray(vocabulary.says.T @ weight).ravel() / max(float(weight.sum()), 1e-9)
     score = share * rarity * (share >= _RARE)
     best = np.argsort(-score, kind="stable")[:_FURTHER]
-    return [vocabulary.terms[column] for column in best if score[column] > 0]
+    return [
+        (vocabulary.terms[column], float(score[column] / score[best[0]]))
+        for column in best
+        if score[column] > 0
+    ]
 
 
 def _telling_terms(vocabulary: Vocabulary, weight: Floats, rarity: Floats) -> list[tuple[Term, float]]:
@@ -114,27 +163,16 @@ def _telling_terms(vocabulary: Vocabulary, weight: Floats, rarity: Floats) -> li
     return chosen
 
 
-def _distinct_name(
-    ranked: list[tuple[Term, float]], others: list[Term], longest: int, taken: set[str]
-) -> str:
-    """The shortest name that says enough and is not taken; then what else is telling; then a number."""
-    enough = next((i + 1 for i, (_, said) in enumerate(ranked) if said >= _ENOUGH), len(ranked))
-    parts = [" ".join(term) for term, _ in ranked]
-    longer = (parts[:length] for length in range(min(enough, longest), len(parts) + 1))
-    known = {stem(word) for word in ranked[0][0]} if ranked else set()
-    further = (
-        [" ".join(term)] if len(term) > 1 else [*parts[:1], *term]
-        for term in others
-        if known != {*map(stem, term)}
-    )
-    for choice in (*longer, *further):
-        if choice and (name := _written(choice)) not in taken:
-            return name
-    stock = _written(parts[:longest]) or _NAMELESS
+def distinct_name(candidates: Sequence[Candidate], taken: Collection[str]) -> str:
+    """The best name that is not taken, or the best one with a number."""
+    for one in candidates:
+        if one.name not in taken:
+            return one.name
+    stock = candidates[0].name if candidates else _NAMELESS
     return next(name for number in count(1) if (name := f"{stock} {number}".removesuffix(" 1")) not in taken)
 
 
-def _written(parts: list[str]) -> str:
+def _written(parts: Sequence[str]) -> str:
     """Shampoo, conditioner & hair gel."""
     if len(parts) < 2 or any(AND in part for part in parts):
         name = ", ".join(parts)
