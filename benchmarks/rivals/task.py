@@ -44,7 +44,7 @@ class Options:
     loss: str
     negatives: int
     lr: float | None
-    batch: int
+    batch: int | None
     seed: int
     threads: int
     k: int
@@ -224,7 +224,7 @@ def _parser(models: tuple[str, ...], doc: str | None) -> argparse.ArgumentParser
     parser.add_argument("--loss", choices=("softmax", "sampled", "gBCE", "BCE"), default="softmax")
     parser.add_argument("--negatives", type=int, default=256)
     parser.add_argument("--lr", type=float)
-    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--batch", type=int)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--k", type=int, default=20)

@@ -47,7 +47,7 @@ def _trained(task: Task, kind: Any, **further: Any) -> Done:  # noqa: ANN401
         loss=LOSSES.get(options.loss, options.loss),
         n_negatives=options.negatives,
         lr=0.001 if options.lr is None else options.lr,
-        batch_size=options.batch,
+        batch_size=options.batch or 128,
         dataloader_num_workers=0,
         recommend_torch_device="cpu",
         get_trainer_func=lambda: trainer(progress),

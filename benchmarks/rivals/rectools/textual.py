@@ -37,7 +37,7 @@ def unisrec(task: Task) -> Done:
         session_max_len=options.length,
         loss=LOSSES.get(options.loss, options.loss),
         n_negatives=None if options.loss == "softmax" else options.negatives,
-        batch_size=options.batch,
+        batch_size=options.batch or 128,
         **({} if options.lr is None else {"lr": options.lr}) | dict(options.further),
     )
     watch = Stopwatch()
