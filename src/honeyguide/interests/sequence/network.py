@@ -90,6 +90,10 @@ class SequenceNetwork:
             return np.asarray(hidden @ self.vectors[: self.items].T + self.bias)
         return np.asarray(hidden @ self.vectors[rows].T + self.bias[rows])
 
+    def score(self, sequences: Sequences) -> Vectors:
+        """(u, n): the logits of all items for the users whose events these are."""
+        return self.scores(self.read(sequences))
+
     def _block(self, name: str, x: Vectors, asking: Vectors) -> Vectors:
         """What a block makes of the places that ask, the last ones of `x` (u, l, width)."""
         w = {key.removeprefix(name): array for key, array in self.weights.items() if key.startswith(name)}

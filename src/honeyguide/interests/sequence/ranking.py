@@ -1,60 +1,80 @@
-"""Ranking the whole catalogue for users by the sequence model, what they had before left out."""
+"""Ranking the whole catalogue for users, what they had before left out."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Protocol
 
 import numpy as np
 
 from honeyguide.interests.sequence.histories import Sequences
-from honeyguide.interests.sequence.network import SequenceNetwork
-from honeyguide.types import Rows, Vectors
+from honeyguide.types import Floats, Rows, Vectors
 
 _CELLS = 16_000_000  # scores that are held at once: 64 MB
 
 
-def scores_of(
-    network: SequenceNetwork, sequences: Sequences, *, keep_seen: bool = False
-) -> Iterator[tuple[Rows, Vectors]]:
-    """Users (p,) and their scores of all items (p, n), part by part; -inf for what they had before."""
-    size = max(1, _CELLS // max(network.items, 1))
-    # in the order of lengths, so that a part is read in few pieces
-    order = np.argsort(np.minimum(sequences.lengths, network.shape.longest), kind="stable")
+class Scorer(Protocol):
+    """Whatever scores a catalogue of so many `items` for users by what they did."""
+
+    @property
+    def items(self) -> int:
+        """How many items there are; tokens from there on are queries."""
+        ...
+
+    def score(self, sequences: Sequences) -> Vectors:
+        """(u, items): the higher, the likelier it is next."""
+        ...
+
+
+def parts_of(sequences: Sequences, items: int) -> Iterator[Rows]:
+    """Users part by part, those of alike length together: few enough for scores of all items."""
+    size = max(1, _CELLS // max(items, 1))
+    order = np.argsort(sequences.lengths, kind="stable")
     for first in range(0, len(order), size):
-        users = order[first : first + size]
-        part = sequences.of_users(users)
-        scores = network.scores(network.read(part))
-        if not keep_seen:
-            row = np.repeat(np.arange(len(users)), part.lengths)
-            item = part.tokens < network.items
-            scores[row[item], part.tokens[item]] = -np.inf
-        yield users, scores
+        yield order[first : first + size]
 
 
-def ranks_of(network: SequenceNetwork, sequences: Sequences, targets: Rows) -> Rows:
+def ranks_of(scorer: Scorer, sequences: Sequences, targets: Rows) -> Rows:
     """(u,): how many items that the user had not had are scored above each user's target; ties count half."""
     found = np.zeros(len(sequences), dtype=np.int64)
-    for users, scores in scores_of(network, sequences, keep_seen=True):
-        part, wanted = sequences.of_users(users), targets[users]
-        at = np.arange(len(users))
-        target = scores[at, wanted].copy()
-        row = np.repeat(at, part.lengths)
-        item = part.tokens < network.items
-        scores[row[item], part.tokens[item]] = -np.inf
-        scores[at, wanted] = -np.inf  # the target stands against the others, had before or not
-        above = (scores > target[:, None]).sum(axis=1)
-        found[users] = above + (scores == target[:, None]).sum(axis=1) // 2
+    for users in parts_of(sequences, scorer.items):
+        part = sequences.of_users(users)
+        found[users] = ranks_in(scorer.score(part), part, targets[users])
     return found
 
 
-def best_of(
-    network: SequenceNetwork, sequences: Sequences, k: int, *, keep_seen: bool = False
-) -> tuple[Rows, Vectors]:
-    """(u, k) item rows and their scores, the best first."""
+def ranks_in(scores: Vectors, sequences: Sequences, targets: Rows) -> Rows:
+    """(u,): the targets' ranks in `scores` (u, n), which are lost in it."""
+    at = np.arange(len(targets))
+    own = scores[at, targets].copy()
+    leave_out(scores, sequences)
+    scores[at, targets] = -np.inf  # the target stands against the others, had before or not
+    above = (scores > own[:, None]).sum(axis=1)
+    return np.asarray(above + (scores == own[:, None]).sum(axis=1) // 2)
+
+
+def leave_out(scores: Vectors, sequences: Sequences) -> None:
+    """Put -inf into `scores` (u, n) where a user had the item before."""
+    row = np.repeat(np.arange(len(sequences)), sequences.lengths)
+    item = sequences.tokens < scores.shape[1]
+    scores[row[item], sequences.tokens[item]] = -np.inf
+
+
+def ndcg_of(ranks: Rows, k: int) -> Floats:
+    """(u,): what a rank, from 0, is worth where one item is wanted: 1 / log2(rank + 2) among the first k."""
+    return np.where(ranks < k, 1 / np.log2(ranks + 2.0), 0.0)
+
+
+def best_of(scorer: Scorer, sequences: Sequences, k: int, *, keep_seen: bool = False) -> tuple[Rows, Vectors]:
+    """(u, k) item rows and their scores, the best first; of equal ones the lower row."""
     rows = np.zeros((len(sequences), k), dtype=np.int64)
     values = np.zeros((len(sequences), k), dtype=np.float32)
-    for users, scores in scores_of(network, sequences, keep_seen=keep_seen):
-        near = np.argpartition(-scores, k - 1, axis=1)[:, :k]
+    for users in parts_of(sequences, scorer.items):
+        part = sequences.of_users(users)
+        scores = scorer.score(part)
+        if not keep_seen:
+            leave_out(scores, part)
+        near = np.sort(np.argpartition(-scores, k - 1, axis=1)[:, :k], axis=1)
         held = np.take_along_axis(scores, near, axis=1)
         order = np.argsort(-held, axis=1, kind="stable")
         rows[users] = np.take_along_axis(near, order, axis=1)

@@ -12,7 +12,7 @@ import torch
 
 from honeyguide.interests.sequence.histories import Sequences
 from honeyguide.interests.sequence.network import SequenceNetwork
-from honeyguide.interests.sequence.ranking import ranks_of
+from honeyguide.interests.sequence.ranking import ndcg_of, ranks_of
 from honeyguide.interests.train.feed import SequenceFeed
 from honeyguide.interests.train.module import SequenceModule
 from honeyguide.interests.train.plan import SequencePlan
@@ -98,7 +98,7 @@ def learn_sequences(
         assert held_out is not None
         network = snapshot(module, scale)
         ranks = ranks_of(network, held_out.sequences, held_out.targets)
-        ndcg = float(np.where(ranks < K, 1 / np.log2(ranks + 2), 0).mean())
+        ndcg = float(ndcg_of(ranks, K).mean())
         return {"missed": 1 - ndcg, "ndcg": ndcg, "recall": float((ranks < K).mean())}
 
     outcome = train(

@@ -1,0 +1,112 @@
+"""What was taken along with what, remembered pair by pair: what a network of some ten thousand weights cannot hold.
+
+A user's next item is sought among what others took near the items of this user; as far as those say little, the
+network's guess counts. That is how language models back off from word pairs (Dirichlet smoothing: MacKay & Peto
+1995), with the network in the place of the word frequencies; on small shops either finds what the other misses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from honeyguide.errors import InvalidInput
+from honeyguide.interests.sequence.histories import Sequences
+from honeyguide.types import Floats, State, Vectors
+
+_WITHIN = 20  # events of a user between two items that count as taken along
+_KEPT = 300  # pairs of an item, the most frequent ones
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Memory:
+    """Counts of n items taken along with each other: `counts` (n, n), and `totals` (n,) of all pairs of an item.
+
+    Of a user's items the newest weighs 1 and each one before it `recency` times as much as the one after;
+    `backoff` is how many pairs the network's guess counts for. At 0 items are asked alone, where any was paired.
+    """
+
+    counts: csr_matrix
+    totals: Floats
+    backoff: float = 30.0
+    recency: float = 0.85
+
+    def __post_init__(self) -> None:
+        if not (self.backoff >= 0 and 0 < self.recency <= 1):
+            raise InvalidInput(
+                f"backoff must be at least 0 and recency in 0..1, above 0, got {self.backoff} and {self.recency}"
+            )
+
+    @classmethod
+    def of(cls, sequences: Sequences, items: int, *, within: int = _WITHIN, kept: int = _KEPT) -> Self:
+        """The pairs that a user took within so many events of each other, of the `items` first tokens."""
+        item = sequences.tokens < items
+        tokens = sequences.tokens[item]
+        users = np.repeat(np.arange(len(sequences)), sequences.lengths)[item]
+        counts = csr_matrix((items, items), dtype=np.float32)
+        for distance in range(1, min(within, int(sequences.lengths.max(initial=0)) - 1) + 1):
+            first, second = tokens[:-distance], tokens[distance:]
+            along = (users[distance:] == users[:-distance]) & (first != second)
+            one = np.ones(int(along.sum()), dtype=np.float32)
+            counts += csr_matrix((one, (first[along], second[along])), shape=(items, items))
+        counts = csr_matrix(counts + counts.T)
+        totals = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()
+        return cls(_largest(counts, kept), totals)
+
+    def mix(self, sequences: Sequences, guessed: Vectors) -> Vectors:
+        """(u, n): the chance of each item to be next, out of the network's, `guessed` (u, n), whose rows sum to 1."""
+        asking, left = self._asking(sequences)
+        remembered = np.asarray((asking @ self.counts).toarray(), dtype=np.float32)
+        return remembered + left[:, None].astype(np.float32) * guessed
+
+    def _asking(self, sequences: Sequences) -> tuple[csr_matrix, Floats]:
+        """(u, n) how much a pair of each item counts, and (u,) what is left to the network."""
+        n, users = len(self.totals), len(sequences)
+        back = np.repeat(sequences.starts[1:], sequences.lengths) - 1 - np.arange(len(sequences.tokens))
+        row = np.repeat(np.arange(users), sequences.lengths)
+        item = sequences.tokens < n
+        row, token = row[item], sequences.tokens[item]
+        weight = self.recency ** back[item].astype(np.float64)
+        whole = np.bincount(row, weights=weight, minlength=users)
+        weight = weight / whole[row]
+        kept = np.asarray(self.counts.sum(axis=1), dtype=np.float64).ravel()
+        told = self.totals[token] + self.backoff
+        share = np.divide(kept[token], told, out=np.zeros(len(token)), where=told > 0)
+        each = np.divide(weight, told, out=np.zeros(len(token)), where=told > 0)
+        asking = csr_matrix((each.astype(np.float32), (row, token)), shape=(users, n))
+        left: Floats = 1 - np.bincount(row, weights=weight * share, minlength=users)
+        return asking, left
+
+    def state(self) -> State:
+        """The memory as named arrays."""
+        return {
+            "memory.columns": self.counts.indices.astype(np.int32),
+            "memory.counts": self.counts.data,
+            "memory.starts": self.counts.indptr.astype(np.int64),
+            "memory.totals": self.totals,
+            "memory.how": np.array([self.backoff, self.recency]),
+        }
+
+    @classmethod
+    def from_state(cls, state: State) -> Self:
+        """The memory whose `state()` this is."""
+        n = len(state["memory.totals"])
+        parts = (state["memory.counts"], state["memory.columns"], state["memory.starts"])
+        backoff, recency = state["memory.how"].tolist()
+        return cls(csr_matrix(parts, shape=(n, n)), state["memory.totals"], backoff, recency)
+
+
+def _largest(counts: csr_matrix, kept: int) -> csr_matrix:
+    """The `kept` largest entries of each row."""
+    lengths = np.diff(counts.indptr)
+    if not (lengths > kept).any():
+        return counts
+    row = np.repeat(np.arange(len(lengths)), lengths)
+    order = np.lexsort((counts.indices, -counts.data, row))
+    place = np.arange(len(order)) - counts.indptr[:-1][row[order]]
+    chosen = np.sort(order[place < kept])
+    starts = np.concatenate([[0], np.cumsum(np.minimum(lengths, kept))])
+    return csr_matrix((counts.data[chosen], counts.indices[chosen], starts), shape=counts.shape)

@@ -1,0 +1,83 @@
+"""The sequence model whole: how likely each item is to be what a user takes next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+
+from honeyguide.interests.sequence.histories import Sequences
+from honeyguide.interests.sequence.memory import Memory
+from honeyguide.interests.sequence.network import SequenceNetwork
+from honeyguide.interests.sequence.ranking import ndcg_of, parts_of, ranks_in
+from honeyguide.types import Floats, Rows, State, Vectors
+
+BACKOFFS = (0.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
+RECENCIES = (0.7, 0.85, 1.0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SequenceModel:
+    """A network's guess, and the memory of what was taken along that it is mixed with; None mixes nothing in."""
+
+    network: SequenceNetwork
+    memory: Memory | None = None
+
+    @property
+    def items(self) -> int:
+        """How many items it tells apart."""
+        return self.network.items
+
+    def score(self, sequences: Sequences) -> Vectors:
+        """(u, n): the chance of each item to be next; rows sum to 1."""
+        guessed = _softmax(self.network.score(sequences))
+        return guessed if self.memory is None else self.memory.mix(sequences, guessed)
+
+    def state(self) -> tuple[State, dict[str, Any]]:
+        """The model as named arrays and JSON."""
+        arrays, meta = self.network.state()
+        return {**arrays, **(self.memory.state() if self.memory else {})}, meta
+
+    @classmethod
+    def from_state(cls, arrays: State, meta: dict[str, Any]) -> Self:
+        """The model whose `state()` this is; DamagedArtifact where something is missing."""
+        own = {name: array for name, array in arrays.items() if not name.startswith("memory.")}
+        memory = Memory.from_state(arrays) if "memory.how" in arrays else None
+        return cls(SequenceNetwork.from_state(own, meta), memory)
+
+
+def mixed(
+    network: SequenceNetwork,
+    memory: Memory,
+    sequences: Sequences,
+    targets: Rows,
+    *,
+    backoffs: Sequence[float] = BACKOFFS,
+    recencies: Sequence[float] = RECENCIES,
+    k: int = 10,
+) -> SequenceModel:
+    """The mixture that finds held-out `targets` (u,) best by NDCG@k; the network alone where none is better.
+
+    What is ranked first matters to a shop, and so that decides: by likelihood the network would get more weight.
+    """
+    ways = [replace(memory, backoff=b, recency=r) for b in backoffs for r in recencies]
+    found = np.zeros((len(ways) + 1, len(sequences)))
+    for users in parts_of(sequences, network.items):
+        part, wanted = sequences.of_users(users), targets[users]
+        guessed = _softmax(network.score(part))
+        found[0, users] = _gains(guessed, part, wanted, k)
+        for way, mixture in enumerate(ways, start=1):
+            found[way, users] = _gains(mixture.mix(part, guessed), part, wanted, k)
+    best = int(found.mean(axis=1).argmax())
+    return SequenceModel(network, ways[best - 1] if best else None)
+
+
+def _gains(scores: Vectors, part: Sequences, wanted: Rows, k: int) -> Floats:
+    return ndcg_of(ranks_in(scores.copy(), part, wanted), k)
+
+
+def _softmax(scores: Vectors) -> Vectors:
+    found = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return np.asarray(found / found.sum(axis=1, keepdims=True), dtype=np.float32)
