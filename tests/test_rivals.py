@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -247,3 +248,35 @@ def test_popularity_is_what_one_counts(tmp_path: Path) -> None:
     except NoRival as error:
         pytest.skip(str(error))
     assert ran.answer.items.tolist() == [[7, NOTHING], [1, NOTHING]]
+
+
+LEARNERS: dict[str, dict[str, Any]] = {
+    "rectools sasrec": {"epochs": 30},
+    "rectools esasrec": {"epochs": 30, "loss": "sampled", "negatives": 8},
+    "rectools bert4rec": {"epochs": 60},
+    "rectools unisrec": {"epochs": 30, "set": {"use_adaptor_ffn": False}},
+    "recbole sasrec": {"epochs": 10},
+    "recbole unisrec": {"epochs": 10},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rival", LEARNERS)
+def test_what_follows_always_is_learned(tmp_path: Path, rival: str) -> None:
+    # everybody goes round a ring of 20 items, six steps from anywhere; the seventh step is asked for
+    first = np.arange(200) % 20
+    steps = (first[:, None] + np.arange(6)) % 20
+    events = Histories(np.arange(200), np.arange(201) * 6, steps.ravel()).events()
+    held_out = np.arange(200), (first + 6) % 20
+    vectors = np.random.default_rng(0).standard_normal((20, 16)).astype(np.float32)
+    prepare(tmp_path, events, np.arange(200), held_out=held_out, vectors=vectors)
+    settings = {"width": 16, "batch": 32, "length": 8, "dropout": 0.1, "lr": 0.01} | LEARNERS[rival]
+    name, model = rival.split()
+    try:
+        ran = run(name, model, tmp_path, k=3, threads=1, timeout=60, **settings)
+    except NoRival as error:
+        pytest.skip(str(error))
+    assert not (ran.answer.items[:, :, None] == steps[:, None]).any()
+    assert (ran.answer.items[:, 0] == held_out[1]).mean() > 0.9
+    assert len(ran.told["curve"]) == settings["epochs"]
+    assert max(ndcg for *_, ndcg in ran.told["curve"]) > 0.9
