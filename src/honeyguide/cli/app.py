@@ -16,7 +16,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from honeyguide.cli import files
+from honeyguide.cli import files, taxonomy
 from honeyguide.cli.options import AsJson, Now, Shop, User, moment
 from honeyguide.errors import (
     DamagedArtifact,
@@ -240,6 +240,9 @@ def interests(
 
     with Honeyguide.open(shop) as opened:
         show_interests(user, opened.interests(user, now=moment(now), top=top), as_json=json)
+
+
+app.command()(taxonomy.taxonomy)
 
 
 @app.command()

@@ -74,9 +74,10 @@ class CausalNamer:
             read: Any = self.backbone.model(input_ids=torch.tensor([asked]), use_cache=True)
             logits = read.logits[:, -1:].expand(len(told), -1, -1)
             if ids.shape[1] > 1:
-                read.past_key_values.batch_repeat_interleave(len(told))
-                known = {_cache_name(self.backbone.model): read.past_key_values}
-                further = self.backbone.model(input_ids=ids[:, :-1], **known)
+                name = _cache_name(self.backbone.model)
+                known = getattr(read, name)
+                known.batch_repeat_interleave(len(told))
+                further = self.backbone.model(input_ids=ids[:, :-1], **{name: known})
                 logits = torch.cat([logits, further.logits], dim=1)
             said = torch.log_softmax(logits.float(), dim=-1).gather(2, ids[:, :, None])[:, :, 0]
             within = torch.arange(ids.shape[1])[None, :] < lengths[:, None]

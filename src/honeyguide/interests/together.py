@@ -53,6 +53,5 @@ def draw_together(vectors: Vectors, company: Company, share: float) -> Vectors:
 
 def _unit(vectors: Floats) -> Vectors:
     norm = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.divide(vectors, norm, out=np.zeros_like(vectors, dtype=np.float64), where=norm > 0).astype(
-        np.float32
-    )
+    unit = np.divide(vectors, norm, out=np.zeros(vectors.shape), where=norm > 0)
+    return np.asarray(unit, dtype=np.float32)
