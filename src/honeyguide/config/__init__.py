@@ -3,6 +3,7 @@
 from honeyguide.config.data import Clean, Labels
 from honeyguide.config.decide import Evaluate, Explore, Interests
 from honeyguide.config.language import Adapt, Compress, Distil, Plm, Teach, Training
+from honeyguide.config.sequence import Sequence
 from honeyguide.config.settings import FILE_NAME, STAGES, Settings, load_settings, parse_settings
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Interests",
     "Labels",
     "Plm",
+    "Sequence",
     "Settings",
     "Teach",
     "Training",

@@ -14,6 +14,7 @@ from honeyguide.config.bounds import at_least
 from honeyguide.config.data import Clean, Labels
 from honeyguide.config.decide import Evaluate, Explore, Interests
 from honeyguide.config.language import Adapt, Compress, Distil, Plm, Teach, Training
+from honeyguide.config.sequence import Sequence
 from honeyguide.errors import InvalidSettings
 
 FILE_NAME = "honeyguide.toml"
@@ -38,6 +39,7 @@ class Settings:
     compress: Compress = field(default_factory=Compress)
     teach: Teach = field(default_factory=Teach)
     interests: Interests = field(default_factory=Interests)
+    sequence: Sequence = field(default_factory=Sequence)
     explore: Explore = field(default_factory=Explore)
     evaluate: Evaluate = field(default_factory=Evaluate)
 
@@ -56,6 +58,7 @@ STAGES = MappingProxyType(
         "compress": Compress,
         "teach": Teach,
         "interests": Interests,
+        "sequence": Sequence,
         "explore": Explore,
         "evaluate": Evaluate,
     }

@@ -19,7 +19,7 @@ from honeyguide.config import Settings
 from honeyguide.data.labels.visits import Outcomes, Visits
 from honeyguide.data.table import from_us
 from honeyguide.explore.decide import Request, decide, stream
-from honeyguide.interests.users import History, ShopperModel
+from honeyguide.interests.users import History
 from honeyguide.journal.learner import Learner
 from honeyguide.journal.memory import MemoryJournal
 from honeyguide.journal.protocol import Entry, Erased, Journal, Record
@@ -79,12 +79,7 @@ class Replay:
         self.settings = settings
         self.traffic = traffic
         self.fitted = fitted
-        self.model = ShopperModel(
-            fitted.catalog,
-            fitted.items,
-            grade=settings.labels.grade,
-            half_life_days=settings.interests.half_life_days,
-        )
+        self.model = fitted.shopper_model(settings)
         self.source = CandidateSource(self.model, size=settings.explore.candidates)
         self.explainer = Explainer(self.model, fitted.taxonomy)
         policy = make_policy(policy_name, fitted.policy_state, settings.explore, seed=settings.seed)

@@ -16,6 +16,7 @@ from honeyguide.data.clean import CleaningReport, clean_once
 from honeyguide.data.table import load_events
 from honeyguide.errors import InvalidInput, NotReady
 from honeyguide.fit.language import Reading, language_stages
+from honeyguide.fit.sequence import sequence_stage
 from honeyguide.fit.taxonomy import taxonomy_stage
 from honeyguide.fit.together import meet_helpers
 from honeyguide.fit.users import items_stage, posterior_stage
@@ -59,7 +60,10 @@ def fit(
     vectors = language_stages(Reading(workspace, catalog, table, until, stage))
     taxonomy = taxonomy_stage(workspace, settings, catalog, vectors, table, stage)
     items = items_stage(workspace, settings, catalog, vectors, taxonomy, table, stage)
-    version, pages = posterior_stage(workspace, settings, catalog, items, table, journal_offset, stage)
+    sequence = sequence_stage(workspace, settings, catalog, vectors, table, stage)
+    version, pages = posterior_stage(
+        workspace, settings, catalog, items, sequence, table, journal_offset, stage
+    )
     return FitReport(
         events=len(table.item),
         users=len(np.unique(table.user)),

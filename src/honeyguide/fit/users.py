@@ -14,10 +14,11 @@ from honeyguide.data.table import EventTable
 from honeyguide.explore.posterior import UserPosterior
 from honeyguide.explore.prior import UserSums, learn_prior
 from honeyguide.interests.items import ItemFacts, popularity, rebought, taste_vectors
+from honeyguide.interests.sequence.model import SequenceModel
 from honeyguide.interests.taxonomy import Taxonomy
-from honeyguide.interests.users import DAY_US, ShopperModel
+from honeyguide.interests.users import DAY_US
 from honeyguide.shop.candidates import CandidateSource
-from honeyguide.shop.models import ITEMS, POLICY, USERS, histories_state
+from honeyguide.shop.models import ITEMS, POLICY, SEQUENCE, USERS, histories_state, shopper_model
 from honeyguide.shop.past import PastPages
 from honeyguide.shop.workspace import Workspace
 from honeyguide.types import EVENT_KINDS, Stage, Vectors
@@ -58,20 +59,26 @@ def posterior_stage(
     settings: Settings,
     catalog: Catalog,
     items: ItemFacts,
+    sequence: SequenceModel | None,
     table: EventTable,
     journal_offset: int,
     stage: Stage,
 ) -> tuple[str, int]:
     """Learn the prior from past visits, fold the same visits into every user's posterior, and store both."""
     facts = artifacts.current(workspace.models, ITEMS)
+    read_by = None if sequence is None else artifacts.current(workspace.models, SEQUENCE)
     key = key_of(
-        facts, table.version, asdict(settings.labels), asdict(settings.explore), settings.seed, journal_offset
+        facts,
+        read_by,
+        table.version,
+        asdict(settings.labels),
+        asdict(settings.explore),
+        settings.seed,
+        journal_offset,
     )
     if known := artifacts.load_if_made_from(workspace.models, POLICY, key):
         return f"{facts}.{known.version}", int(known.meta["pages"])
-    model = ShopperModel(
-        catalog, items, grade=settings.labels.grade, half_life_days=settings.interests.half_life_days
-    )
+    model = shopper_model(catalog, items, sequence, settings)
     with stage("Label visits with what followed"):
         past = PastPages.of(table, model, settings)
     with stage("Rebuild past visits as pages") as progress:
@@ -91,6 +98,12 @@ def posterior_stage(
     histories = {table.users[u]: past.history(u) for u in range(len(table.users))}
     until_us = int(table.time_us.max())
     artifacts.save(workspace.models, USERS, histories_state(histories), {"until_us": until_us})
-    meta = {"key": key, "journal_offset": journal_offset, "pages": examples.pages, "features": model.dim}
+    meta = {
+        "key": key,
+        "journal_offset": journal_offset,
+        "pages": examples.pages,
+        "features": model.dim,
+        "sequence": read_by,
+    }
     version = artifacts.save(workspace.models, POLICY, posterior.state(), meta)
     return f"{facts}.{version}", examples.pages

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any
 
@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 from honeyguide.data.catalog import Catalog
 from honeyguide.data.table import to_us
 from honeyguide.interests.items import ItemFacts
-from honeyguide.types import Event, Grade, Rows, Vectors
+from honeyguide.interests.sequence.histories import READ
+from honeyguide.interests.sequence.model import SequenceModel
+from honeyguide.interests.sequence.recent import NOTHING, Recent
+from honeyguide.types import EVENT_KINDS, Event, Grade, Rows, Vectors
 
 WEEK_US = 7 * 86_400 * 1_000_000
 DAY_US = 86_400 * 1_000_000
@@ -36,6 +39,11 @@ BEHAVIOUR = (
     "new x interest share",
 )
 """The features about user and item together; the item's own taste components come after them."""
+SEQUENCE = ("next", "new x next")
+"""Where there is a sequence model: how likely the item comes next, and the same of items the user never took."""
+
+
+_KNOWN = BEHAVIOUR.index("known")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,7 +51,8 @@ class History:
     """One user's past, folded: per item touched (rows ascending) its weight, first and last time; active days.
 
     `rows` (p,) int64, `weight` (p,) int64 in thousandths of a full reward, `first_us` and `last_us` (p,) int64
-    epoch microseconds, `days` (q,) int64 distinct days ascending, `seen` (s,) uint64 hashes of folded event ids.
+    epoch microseconds, `days` (q,) int64 distinct days ascending, `seen` (s,) uint64 hashes of folded event ids;
+    `recent` are the newest events, which the sequence model reads.
     """
 
     rows: NDArray[np.int64]
@@ -52,9 +61,16 @@ class History:
     last_us: NDArray[np.int64]
     days: NDArray[np.int64]
     seen: NDArray[np.uint64]
+    recent: Recent = NOTHING
 
     @classmethod
-    def of(cls, rows: NDArray[np.int64], weight: NDArray[np.int64], time_us: NDArray[np.int64]) -> History:
+    def of(
+        cls,
+        rows: NDArray[np.int64],
+        weight: NDArray[np.int64],
+        time_us: NDArray[np.int64],
+        recent: Recent = NOTHING,
+    ) -> History:
         """The history of many events at once: item rows, weights in thousandths, and times."""
         unique, group = np.unique(rows, return_inverse=True)
         total = np.zeros(len(unique), dtype=np.int64)
@@ -63,7 +79,8 @@ class History:
         np.add.at(total, group, weight)
         np.minimum.at(first, group, time_us)
         np.maximum.at(last, group, time_us)
-        return cls(unique, total, first, last, np.unique(time_us // DAY_US), np.empty(0, dtype=np.uint64))
+        days, seen = np.unique(time_us // DAY_US), np.empty(0, dtype=np.uint64)
+        return cls(unique, total, first, last, days, seen, recent)
 
     def position(self, row: int) -> tuple[int, bool]:
         """Where `row` stands or would stand among `rows`, and whether it is there."""
@@ -74,16 +91,25 @@ class History:
 class ShopperModel:
     """Histories of shoppers and what they say about items: a `UserModel` whose vector is the user's taste."""
 
-    def __init__(self, catalog: Catalog, items: ItemFacts, *, grade: Grade, half_life_days: float) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        items: ItemFacts,
+        *,
+        grade: Grade,
+        half_life_days: float,
+        sequence: SequenceModel | None = None,
+    ) -> None:
         self.catalog = catalog
         self.items = items
         self.grade = grade
         self.half_life_us = half_life_days * DAY_US
+        self.sequence = sequence
 
     @property
     def dim(self) -> int:
         """How many features an item has for a policy."""
-        return len(BEHAVIOUR) + int(self.items.vectors.shape[1])
+        return len(BEHAVIOUR) + int(self.items.vectors.shape[1]) + (len(SEQUENCE) if self.sequence else 0)
 
     def start(self) -> History:
         """The history of somebody who has done nothing."""
@@ -100,9 +126,17 @@ class ShopperModel:
         seen = np.insert(state.seen, at, mark)
         days = np.union1d(state.days, [time_us // DAY_US])
         weight = round(self.grade(event.kind) * MILLI)
+        recent = self._read(state.recent, event, time_us, mark)
         if event.item_id is None or weight == 0:
-            return History(state.rows, state.weight, state.first_us, state.last_us, days, seen)
-        return _touch(state, self.catalog.row(event.item_id), weight, time_us, days, seen)
+            return replace(state, days=days, seen=seen, recent=recent)
+        touched = _touch(state, self.catalog.row(event.item_id), weight, time_us)
+        return replace(touched, days=days, seen=seen, recent=recent)
+
+    def _read(self, recent: Recent, event: Event, time_us: int, mark: np.uint64) -> Recent:
+        if self.sequence is None or event.item_id is None or event.kind not in READ:
+            return recent
+        row, kind = self.catalog.row(event.item_id), EVENT_KINDS.index(event.kind)
+        return recent.add(row, kind, time_us, mark, longest=self.sequence.network.shape.longest)
 
     def vector(self, state: History) -> Vectors:
         """(t,): the mean vector of what was touched, old touches fading by half-life; unit norm or zero."""
@@ -122,11 +156,24 @@ class ShopperModel:
         return np.asarray(leaves / max(leaves.sum(), 1.0))
 
     def features(self, state: History, rows: Rows, now_us: int) -> Vectors:
-        """(n, d) float32: what a policy sees of this user and these items: BEHAVIOUR, then the taste vector."""
+        """(n, d) float32: what a policy sees of this user and these items: BEHAVIOUR, the taste vector, SEQUENCE."""
         out = np.empty((len(rows), self.dim), dtype=np.float32)
         self._behaviour(out, state, rows, now_us)
-        out[:, len(BEHAVIOUR) :] = self.items.vectors[rows]
+        taste = slice(len(BEHAVIOUR), len(BEHAVIOUR) + self.items.vectors.shape[1])
+        out[:, taste] = self.items.vectors[rows]
+        if self.sequence is not None:
+            likely = self.likely(state, rows)
+            out[:, taste.stop] = likely
+            out[:, taste.stop + 1] = np.where(out[:, _KNOWN] > 0, 0.0, likely)
         return out
+
+    def likely(self, state: History, rows: Rows) -> Vectors:
+        """(n,) in 0..1: how much likelier than any other item each is to be next, by the logarithm; 1 is certain."""
+        if self.sequence is None:
+            return np.zeros(len(rows), dtype=np.float32)
+        items = self.sequence.items
+        chances = self.sequence.chances(state.recent.sequence(), rows)
+        return np.asarray(np.minimum(np.log1p(items * chances) / np.log1p(items), 1.0), dtype=np.float32)
 
     def remaining_visits(self, state: History, now_us: int, horizon_days: float) -> float:
         """Visits (days with activity) expected within the horizon: a gamma-Poisson rate with a weekly prior."""
@@ -169,29 +216,21 @@ class ShopperModel:
             out[:, index] = column
 
 
-def _touch(
-    state: History,
-    row: int,
-    weight: int,
-    time_us: int,
-    days: NDArray[np.int64],
-    seen: NDArray[np.uint64],
-) -> History:
+def _touch(state: History, row: int, weight: int, time_us: int) -> History:
     at, known = state.position(row)
     if not known:
-        return History(
-            np.insert(state.rows, at, row),
-            np.insert(state.weight, at, weight),
-            np.insert(state.first_us, at, time_us),
-            np.insert(state.last_us, at, time_us),
-            days,
-            seen,
+        return replace(
+            state,
+            rows=np.insert(state.rows, at, row),
+            weight=np.insert(state.weight, at, weight),
+            first_us=np.insert(state.first_us, at, time_us),
+            last_us=np.insert(state.last_us, at, time_us),
         )
     weights, first, last = state.weight.copy(), state.first_us.copy(), state.last_us.copy()
     weights[at] += weight
     first[at] = min(int(first[at]), time_us)
     last[at] = max(int(last[at]), time_us)
-    return History(state.rows, weights, first, last, days, seen)
+    return replace(state, weight=weights, first_us=first, last_us=last)
 
 
 def _touches(

@@ -18,7 +18,7 @@ from honeyguide.data.table import to_us
 from honeyguide.errors import InvalidInput, UnknownItem
 from honeyguide.explore.decide import Request, decide, stream
 from honeyguide.explore.tradeoff import Tradeoff
-from honeyguide.interests.users import History, ShopperModel
+from honeyguide.interests.users import History
 from honeyguide.journal.learner import Learner
 from honeyguide.journal.protocol import Journal
 from honeyguide.journal.sqlite import SqliteJournal
@@ -50,9 +50,7 @@ class Honeyguide:
         self.journal = journal
         self.clock = clock
         labels = settings.labels
-        self.model = ShopperModel(
-            fitted.catalog, fitted.items, grade=labels.grade, half_life_days=settings.interests.half_life_days
-        )
+        self.model = fitted.shopper_model(settings)
         self._source = CandidateSource(self.model, size=settings.explore.candidates)
         self._explainer = Explainer(self.model, fitted.taxonomy)
         self._beliefs = Beliefs(self.model, fitted)

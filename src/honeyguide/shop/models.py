@@ -9,14 +9,22 @@ from pathlib import Path
 import numpy as np
 
 from honeyguide import artifacts
+from honeyguide.config import Settings
 from honeyguide.data.catalog import Catalog
 from honeyguide.errors import NotReady
 from honeyguide.interests.items import ItemFacts
+from honeyguide.interests.sequence.model import SequenceModel
+from honeyguide.interests.sequence.recent import Recent
 from honeyguide.interests.taxonomy import Taxonomy
-from honeyguide.interests.users import History
+from honeyguide.interests.users import History, ShopperModel
 from honeyguide.types import State
 
-ITEMS, USERS, POLICY, TAXONOMY, ENCODER = "items", "users", "policy", "taxonomy", "encoder"
+ITEMS, USERS, POLICY, TAXONOMY, ENCODER, SEQUENCE = (
+    "items", "users", "policy", "taxonomy", "encoder", "sequence",
+)  # fmt: skip
+
+
+_RECENT = ("tokens", "kinds", "time_us")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +41,24 @@ class Fitted:
     """Events up to here (epoch microseconds) are in the histories and in the policy's state."""
     journal_offset: int
     """Journal entries up to here were there when the shop was fitted."""
+    sequence: SequenceModel | None = None
+
+    def shopper_model(self, settings: Settings) -> ShopperModel:
+        """What turns a user's history into what a policy sees."""
+        return shopper_model(self.catalog, self.items, self.sequence, settings)
+
+
+def shopper_model(
+    catalog: Catalog, items: ItemFacts, sequence: SequenceModel | None, settings: Settings
+) -> ShopperModel:
+    """What turns a user's history into what a policy sees, as the settings say."""
+    return ShopperModel(
+        catalog,
+        items,
+        grade=settings.labels.grade,
+        half_life_days=settings.interests.half_life_days,
+        sequence=sequence,
+    )
 
 
 def load_fitted(models: Path, items_path: Path) -> Fitted:
@@ -53,7 +79,16 @@ def load_fitted(models: Path, items_path: Path) -> Fitted:
         version=f"{items.version}.{policy.version}",
         until_us=int(users.meta["until_us"]),
         journal_offset=int(policy.meta["journal_offset"]),
+        sequence=_sequence(models, policy.meta.get("sequence")),
     )
+
+
+def _sequence(models: Path, version: str | None) -> SequenceModel | None:
+    """The model that the policy was fitted with; shops fitted before there was any have none."""
+    if version is None:
+        return None
+    stored = artifacts.load(models, SEQUENCE, version)
+    return SequenceModel.from_state(stored.arrays, stored.meta["sequence"])
 
 
 def histories_state(histories: Mapping[str, History]) -> State:
@@ -71,6 +106,11 @@ def histories_state(histories: Mapping[str, History]) -> State:
             field: np.concatenate([none, *(getattr(part, field) for part in parts)])
             for field in ("rows", "weight", "first_us", "last_us", "days")
         },
+        "recent.starts": np.cumsum([0, *(len(part.recent) for part in parts)], dtype=np.int64),
+        **{
+            f"recent.{field}": np.concatenate([none, *(getattr(part.recent, field) for part in parts)])
+            for field in _RECENT
+        },
     }
 
 
@@ -79,6 +119,11 @@ def histories_from(state: State) -> dict[str, History]:
     users = artifacts.unpack_strings(state["users.names"], state["users.offsets"])
     seen = np.empty(0, dtype=np.uint64)
     histories = {}
+    read = state.get("recent.starts", np.zeros(len(users) + 1, dtype=np.int64))
+    tokens, kinds, times = (
+        state.get(f"recent.{field}", np.empty(0, dtype=np.int64)).astype(kind)
+        for field, kind in zip(_RECENT, (np.int64, np.int8, np.int64), strict=True)
+    )
     for index, user in enumerate(users):
         part = slice(*state["starts"][index : index + 2])
         days = slice(*state["day_starts"][index : index + 2])
@@ -89,5 +134,6 @@ def histories_from(state: State) -> dict[str, History]:
             last_us=state["last_us"][part],
             days=state["days"][days],
             seen=seen,
+            recent=Recent.of(*(column[slice(*read[index : index + 2])] for column in (tokens, kinds, times))),
         )
     return histories

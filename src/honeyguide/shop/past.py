@@ -11,10 +11,13 @@ from honeyguide.config import Settings
 from honeyguide.data.labels.visits import Outcomes, Visits, outcomes, visits
 from honeyguide.data.table import EventTable
 from honeyguide.errors import InvalidInput
+from honeyguide.interests.sequence.histories import READ
+from honeyguide.interests.sequence.recent import NOTHING, Recent
 from honeyguide.interests.users import DAY_US, MILLI, History, ShopperModel
 from honeyguide.shop.candidates import CandidateSource
 from honeyguide.types import EVENT_KINDS, Progress, Vectors
 
+_READ = np.isin(EVENT_KINDS, READ)
 MAX_PAGES = 10
 """Pages per user: the newest ones; their reward windows do not overlap, so no purchase is counted twice."""
 
@@ -57,9 +60,20 @@ class PastPages:
         mine = self.table.events_of(user)
         if before_us is not None:
             mine = mine[: np.searchsorted(self.table.time_us[mine], before_us, side="right")]
+        recent = self._recent(mine)
         mine = mine[self.weight[mine] > 0]
         rows = self.table.item[mine].astype(np.int64)
-        return History.of(rows, self.weight[mine], self.table.time_us[mine])
+        return History.of(rows, self.weight[mine], self.table.time_us[mine], recent)
+
+    def _recent(self, mine: NDArray[np.int64]) -> Recent:
+        sequence = self.model.sequence
+        if sequence is None:
+            return NOTHING
+        read = mine[(self.table.item[mine] >= 0) & _READ[self.table.kind[mine]]]
+        read = read[-sequence.network.shape.longest :]
+        return Recent.of(
+            self.table.item[read].astype(np.int64), self.table.kind[read], self.table.time_us[read]
+        )
 
     def examples(self, source: CandidateSource, seed: int, progress: Progress) -> Examples:
         """For every chosen visit: the candidates as they would have been, and what they would have earned."""

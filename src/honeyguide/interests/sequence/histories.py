@@ -21,6 +21,8 @@ _GAPS_US = np.array(
         90 * _DAY_US,
     ]
 )  # fmt: skip
+READ: tuple[EventKind, ...] = ("view", "search", "click", "cart", "purchase", "rating")
+"""What is read of a user; what was merely shown, or waved away, is not."""
 FIRST = 0
 GAPS = len(_GAPS_US) + 2
 """Classes of the time between two events: none before it, then from the same minute to more than 90 days."""
@@ -64,7 +66,7 @@ class Sequences:
         return np.diff(self.starts)
 
     @classmethod
-    def of(cls, table: EventTable, kinds: tuple[EventKind, ...]) -> Self:
+    def of(cls, table: EventTable, kinds: tuple[EventKind, ...] = READ) -> Self:
         """The events of these kinds that are about an item; user i of the table is user i here."""
         counts = np.isin(table.kind, [EVENT_KINDS.index(kind) for kind in kinds]) & (table.item >= 0)
         order = table.by_user[counts[table.by_user]]
@@ -91,6 +93,15 @@ class Sequences:
         kept = at < np.repeat(keep, self.lengths)
         starts = np.concatenate([[0], np.cumsum(keep)]).astype(np.int64)
         return Sequences(self.tokens[kept], self.kinds[kept], self.gaps[kept], starts)
+
+    def without_last_of(self, users: Rows) -> Sequences:
+        """All users' events but the last one of each of these users."""
+        dropped = np.zeros(len(self.tokens), dtype=np.bool_)
+        dropped[self.starts[users + 1][self.lengths[users] > 0] - 1] = True
+        lengths = self.lengths.copy()
+        lengths[users] = np.maximum(lengths[users] - 1, 0)
+        starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        return Sequences(self.tokens[~dropped], self.kinds[~dropped], self.gaps[~dropped], starts)
 
     def from_last(self, back: int) -> Rows:
         """(u,): each user's token that many before the last one, 0 being the last; -1 where there is none."""

@@ -7,7 +7,7 @@ network's guess counts. That is how language models back off from word pairs (Di
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
@@ -15,7 +15,7 @@ from scipy.sparse import csr_matrix
 
 from honeyguide.errors import InvalidInput
 from honeyguide.interests.sequence.histories import Sequences
-from honeyguide.types import Floats, State, Vectors
+from honeyguide.types import Floats, Rows, State, Vectors
 
 _WITHIN = 20  # events of a user between two items that count as taken along
 _KEPT = 300  # pairs of an item, the most frequent ones
@@ -33,12 +33,15 @@ class Memory:
     totals: Floats
     backoff: float = 30.0
     recency: float = 0.85
+    _kept: Floats = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not (self.backoff >= 0 and 0 < self.recency <= 1):
             raise InvalidInput(
                 f"backoff must be at least 0 and recency in 0..1, above 0, got {self.backoff} and {self.recency}"
             )
+
+        object.__setattr__(self, "_kept", np.asarray(self.counts.sum(axis=1), dtype=np.float64).ravel())
 
     @classmethod
     def of(cls, sequences: Sequences, items: int, *, within: int = _WITHIN, kept: int = _KEPT) -> Self:
@@ -62,6 +65,15 @@ class Memory:
         remembered = np.asarray((asking @ self.counts).toarray(), dtype=np.float32)
         return remembered + left[:, None].astype(np.float32) * guessed
 
+    def mix_some(self, sequence: Sequences, rows: Rows, guessed: Vectors) -> Vectors:
+        """(r,): the same for a single user and some `rows` (r,), of which the network's guesses are given (r,)."""
+        asking, left = self._asking(sequence)
+        found = np.zeros(len(self.totals), dtype=np.float32)
+        for row, weight in zip(asking.indices, asking.data, strict=True):
+            part = slice(self.counts.indptr[row], self.counts.indptr[row + 1])
+            found[self.counts.indices[part]] += weight * self.counts.data[part]
+        return found[rows] + np.float32(left[0]) * guessed
+
     def _asking(self, sequences: Sequences) -> tuple[csr_matrix, Floats]:
         """(u, n) how much a pair of each item counts, and (u,) what is left to the network."""
         n, users = len(self.totals), len(sequences)
@@ -72,13 +84,12 @@ class Memory:
         weight = self.recency ** back[item].astype(np.float64)
         whole = np.bincount(row, weights=weight, minlength=users)
         weight = weight / whole[row]
-        kept = np.asarray(self.counts.sum(axis=1), dtype=np.float64).ravel()
         told = self.totals[token] + self.backoff
-        share = np.divide(kept[token], told, out=np.zeros(len(token)), where=told > 0)
+        share = np.divide(self._kept[token], told, out=np.zeros(len(token)), where=told > 0)
         each = np.divide(weight, told, out=np.zeros(len(token)), where=told > 0)
         asking = csr_matrix((each.astype(np.float32), (row, token)), shape=(users, n))
-        left: Floats = 1 - np.bincount(row, weights=weight * share, minlength=users)
-        return asking, left
+        told_by_items = np.bincount(row, weights=weight * share, minlength=users)
+        return asking, 1.0 - told_by_items.astype(np.float64)
 
     def state(self) -> State:
         """The memory as named arrays."""

@@ -24,6 +24,8 @@ class SequenceModel:
 
     network: SequenceNetwork
     memory: Memory | None = None
+    pool: Rows | None = None
+    """(p,): items that stand for all where a single user is asked about, the most taken ones; None is all."""
 
     @property
     def items(self) -> int:
@@ -35,17 +37,29 @@ class SequenceModel:
         guessed = _softmax(self.network.score(sequences))
         return guessed if self.memory is None else self.memory.mix(sequences, guessed)
 
+    def chances(self, sequence: Sequences, rows: Rows) -> Vectors:
+        """(r,): the chance of some items to be next for a single user, all others but the pool's being left out."""
+        hidden = self.network.read(sequence)
+        guessed = np.exp(self.network.scores(hidden, rows)[0] - self._whole(hidden))
+        return guessed if self.memory is None else self.memory.mix_some(sequence, rows, guessed)
+
+    def _whole(self, hidden: Vectors) -> np.float32:
+        scores = self.network.scores(hidden, self.pool)[0]
+        most = scores.max()
+        return np.float32(most + np.log(np.exp(scores - most).sum()))
+
     def state(self) -> tuple[State, dict[str, Any]]:
         """The model as named arrays and JSON."""
         arrays, meta = self.network.state()
-        return {**arrays, **(self.memory.state() if self.memory else {})}, meta
+        more = {} if self.pool is None else {"pool": self.pool}
+        return {**arrays, **more, **(self.memory.state() if self.memory else {})}, meta
 
     @classmethod
     def from_state(cls, arrays: State, meta: dict[str, Any]) -> Self:
         """The model whose `state()` this is; DamagedArtifact where something is missing."""
-        own = {name: array for name, array in arrays.items() if not name.startswith("memory.")}
+        own = {name: a for name, a in arrays.items() if name != "pool" and not name.startswith("memory.")}
         memory = Memory.from_state(arrays) if "memory.how" in arrays else None
-        return cls(SequenceNetwork.from_state(own, meta), memory)
+        return cls(SequenceNetwork.from_state(own, meta), memory, arrays.get("pool"))
 
 
 def mixed(

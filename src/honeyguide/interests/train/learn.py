@@ -81,7 +81,7 @@ def learn_sequences(
     with torch.random.fork_rng():
         torch.manual_seed(plan.seed)
         module = SequenceModule(content, taken, plan, place.device)
-    steps = plan.epochs * feed.per_epoch
+    steps = min(plan.epochs * feed.per_epoch, plan.steps or plan.epochs * feed.per_epoch)
     schedule = Schedule(
         steps,
         learning_rate=plan.learning_rate,

@@ -17,6 +17,8 @@ class SequencePlan:
 
     shape: Shape = field(default_factory=Shape)
     epochs: int = 20
+    steps: int = 0
+    """Steps at the most; 0 bounds epochs alone."""
     loss: Loss = "softmax"
     negatives: int = 1024
     """Items that an event is told from, the same for a whole batch; a catalogue of no more is taken whole."""
@@ -30,7 +32,7 @@ class SequencePlan:
     shrink: float = 0.0
     """Events of an item after which half of its own vector counts."""
     learning_rate: float = 2e-3
-    weight_decay: float = 0.0
+    weight_decay: float = 0.3
     batch: int = 128
     """Users in a batch."""
     look_every: int = 0
@@ -43,9 +45,12 @@ class SequencePlan:
             raise InvalidInput("epochs, negatives, batch and patience must be at least 1")
         if not (0 <= self.dropout < 1 and 0 <= self.forgotten < 1 and 0 <= self.calibration <= 1):
             raise InvalidInput("dropout and forgotten must lie in 0..1, below 1, and calibration in 0..1")
-        if not (self.temperature > 0 and self.learning_rate > 0) or min(self.shrink, self.weight_decay) < 0:
+        if (
+            not (self.temperature > 0 and self.learning_rate > 0)
+            or min(self.shrink, self.weight_decay, self.steps) < 0
+        ):
             raise InvalidInput(
-                "temperature and learning_rate must be above 0, shrink and weight_decay at least 0"
+                "temperature and learning_rate must be above 0, shrink, weight_decay and steps at least 0"
             )
         if self.loss not in ("softmax", "gbce", "contrastive"):
             raise InvalidInput(f"loss must be softmax, gbce or contrastive, got {self.loss!r}")

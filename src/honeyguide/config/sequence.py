@@ -1,0 +1,57 @@
+"""Settings of the sequence model, which tells what a user takes next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from honeyguide.config.bounds import at_least, positive, within
+from honeyguide.errors import InvalidSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    """The transformer over what users did."""
+
+    steps: int = 1000
+    """Steps of learning, at the most; 0 does without the model."""
+    epochs: int = 30
+    """Times that all events are learned from, at the most."""
+    width: int = 64
+    """Components of what is made of a user, and of an item."""
+    blocks: int = 1
+    """Layers of attention."""
+    heads: int = 1
+    """Attention heads in a layer; they divide the width."""
+    longest: int = 50
+    """The newest events of a user that are read."""
+    loss: str = "softmax"
+    """How what followed is told from what did not: softmax, gbce or contrastive."""
+    negatives: int = 1024
+    """Items that an event is told from; a catalogue of no more is taken whole."""
+    memory: bool = True
+    """Mix in what others took along with the user's items, as far as that finds more of what is held out."""
+    dropout: float = 0.3
+    """Of the network while it learns."""
+    learning_rate: float = 2e-3
+    """The highest learning rate of AdamW."""
+    weight_decay: float = 0.3
+    """How much weights are pulled to 0."""
+    batch: int = 128
+    """Users in a batch."""
+    held_out: float = 0.1
+    """The last events of this share of the users are not learned from; how they are found says when to stop."""
+    patience: int = 3
+    """It ends after this many looks at those without an improvement; it looks after each epoch."""
+
+    def __post_init__(self) -> None:
+        at_least(self, "steps", 0)
+        for key in ("epochs", "width", "blocks", "heads", "longest", "negatives", "batch", "patience"):
+            at_least(self, key, 1)
+        positive(self, "learning_rate")
+        at_least(self, "weight_decay", 0)
+        within(self, "dropout", 0, 0.99)
+        within(self, "held_out", 0.001, 0.5)
+        if self.width % self.heads:
+            raise InvalidSettings(f"width must divide by heads, got {self.width} and {self.heads}")
+        if self.loss not in ("softmax", "gbce", "contrastive"):
+            raise InvalidSettings(f"loss must be softmax, gbce or contrastive, got {self.loss!r}")
