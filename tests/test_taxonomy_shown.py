@@ -16,6 +16,7 @@ from honeyguide.fit import fit
 from honeyguide.interests.outline import outline
 from honeyguide.shop.models import TAXONOMY, load_fitted
 from honeyguide.shop.workspace import Workspace
+from honeyguide.types import State
 from tests.fitted import copy_of, fitted_shop
 from tests.shop_fixture import NOW, PER_KIND, SPLIT
 
@@ -87,7 +88,7 @@ def test_a_tree_from_before_there_were_ids_is_shown_and_gone_on_from(
 ) -> None:
     workspace = Workspace.at(copy_of(shop, tmp_path))
     tree = load_fitted(workspace.models, workspace.items).taxonomy
-    arrays = {
+    arrays: State = {
         "leaf": tree.leaf,
         "parent": tree.parent,
         "centroids": tree.centroids,

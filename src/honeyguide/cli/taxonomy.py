@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from honeyguide.interests.outline import Line
     from honeyguide.interests.taxonomy import Taxonomy
 
+_NAME = 56  # characters of a name and its indent
+_FIGURES = 36  # characters of all that stands in a row beside the name and the examples
+_EXAMPLE = 30  # characters of an item's title
+_RETIRED = 12  # retired interests that are named
+
 
 def taxonomy(
     shop: Shop,
@@ -48,7 +53,7 @@ def taxonomy(
         show({**head, "changes": changes, "interests": msgspec.to_builtins(lines)}, "", as_json=True)
         return
     show({}, _headline(tree, quality), as_json=False)
-    console.print(_table(lines))
+    console.print(_table(lines, console.width))
     if said := _changes(tree):
         show({}, said, as_json=False)
 
@@ -68,26 +73,32 @@ def _headline(tree: Taxonomy, quality: dict[str, Any]) -> str:
     return "; ".join(parts)
 
 
-def _table(lines: list[Line]) -> Any:  # noqa: ANN401
-    """One row per interest, indented under the one above it."""
+def _table(lines: list[Line], width: int) -> Any:  # noqa: ANN401
+    """One row per interest, indented under the one above it; examples where so wide a screen has room for them."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
+    names = ["  " * line.depth + line.name for line in lines]
+    named = min(max(map(len, names), default=0), _NAME, max(width - _FIGURES, _EXAMPLE))
+    room = width - named - _FIGURES
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_column("interest", ratio=4, min_width=20, overflow="fold")
+    table.add_column("interest", width=named, no_wrap=True, overflow="ellipsis")
     table.add_column("id", no_wrap=True)
-    table.add_column("items", justify="right", no_wrap=True)
-    table.add_column("share", justify="right", no_wrap=True)
-    table.add_column("taken most", ratio=5, min_width=16, no_wrap=True, overflow="ellipsis")
+    for heading in ("items", "share"):
+        table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("since", no_wrap=True)
-    for line in lines:
-        name = Text("  " * line.depth + line.name, style="bold" if line.depth == 0 else "")
-        examples = Text(
-            "; ".join(" ".join(title.split())[:40] for title in line.examples) if line.leaf else ""
-        )
-        row = (line.id, f"{line.items:,}", f"{line.share:.1%}")
-        table.add_row(name, *row, examples, line.mark)
+    if room >= _EXAMPLE:
+        table.add_column("taken most", width=room, no_wrap=True, overflow="ellipsis")
+    for line, name in zip(lines, names, strict=True):
+        row = [
+            Text(name, style="" if line.depth else "bold"),
+            line.id,
+            f"{line.items:,}",
+            f"{line.share:.1%}",
+        ]
+        examples = "; ".join(" ".join(title.split())[:_EXAMPLE] for title in line.examples)
+        table.add_row(*row, line.mark, *([Text(examples if line.leaf else "")] if room >= _EXAMPLE else []))
     return table
 
 
@@ -108,5 +119,6 @@ def _changes(tree: Taxonomy) -> str:
         return ""
     kept = "" if changes.kept is None else f"{changes.kept:.1%} of the known items kept their interest"
     gone = [f"{name} ({one})" for one, name in zip(changes.retired, changes.retired_names, strict=True)]
+    gone = [*gone[:_RETIRED], *([f"and {len(gone) - _RETIRED} more"] if len(gone) > _RETIRED else [])]
     lines = ["Since the fit before: " + "; ".join(part for part in (kept, ", ".join(said)) if part)]
     return "\n".join(lines + ([f"Retired: {', '.join(gone)}"] if gone else []))

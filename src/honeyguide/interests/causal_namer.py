@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from honeyguide.plm.backbone import Backbone
 
 _TITLE_CHARS = 60
+_NAMES = 8  # of a node that are scored: reading one takes as long as the encoder takes for dozens
 _BATCH = 64  # names scored at a time
 _LONGEST_NAME = 16  # tokens
 _ASKED = "In a shop they stand under:"
@@ -46,9 +47,14 @@ class CausalNamer:
         return self._version
 
     def prefer(self, meanings: Sequence[Meaning], names: Sequence[Sequence[str]]) -> list[Floats]:
-        """What each node's products add to the mean log-likelihood of a token of each of its names."""
+        """What each node's products add to the mean log-likelihood of a token of each of its names.
+
+        Names stand with the likeliest first: those after the first few are held to be liked as little as the least.
+        """
         if not meanings:
             return []
+        beyond = [max(len(some) - _NAMES, 0) for some in names]
+        names = [some[:_NAMES] for some in names]
         distinct = list(dict.fromkeys(name for some in names for name in some))
         blocks = [distinct[start : start + _BATCH] for start in range(0, len(distinct), _BATCH)]
         alone = {
@@ -57,10 +63,11 @@ class CausalNamer:
             for name, score in zip(block, self._likelihoods(_ASKED, block), strict=True)
         }
         preferred = []
-        for meaning, some in zip(meanings, names, strict=True):
+        for meaning, some, rest in zip(meanings, names, beyond, strict=True):
             told = "; ".join(" ".join(title.split())[:_TITLE_CHARS] for title in meaning.examples)
             known = self._likelihoods(f"These products: {told}. {_ASKED}", some)
-            preferred.append(known - np.array([alone[name] for name in some]))
+            gained = known - np.array([alone[name] for name in some])
+            preferred.append(np.append(gained, np.full(rest, gained.min())))
         return preferred
 
     def _likelihoods(self, prompt: str, names: Sequence[str]) -> Floats:
