@@ -29,7 +29,7 @@ LOG = sequences([0, 1], [0, 1, 2], [3, 4])
 
 
 def test_pairs_are_counted_both_ways_and_only_within_a_user() -> None:
-    memory = Memory.of(LOG, ITEMS)
+    memory = Memory.of(LOG, ITEMS, fading=1.0)
     assert memory.counts.toarray()[0].tolist() == [0, 2, 1, 0, 0, 0]
     assert memory.counts.toarray()[1].tolist() == [2, 0, 1, 0, 0, 0]
     assert memory.totals.tolist() == [3, 3, 2, 1, 1, 0]
@@ -39,12 +39,29 @@ def test_pairs_further_apart_than_asked_for_do_not_count() -> None:
     assert Memory.of(sequences([0, 1, 2]), ITEMS, within=1).counts.toarray()[0].tolist() == [0, 1, 0, 0, 0, 0]
 
 
+def test_what_lies_between_fades_a_pair() -> None:
+    found = Memory.of(sequences([0, 1, 2, 3]), ITEMS, fading=0.5).counts.toarray()[0]
+    assert found.tolist() == [0, 1, 0.5, 0.25, 0, 0]
+
+
 def test_an_item_taken_twice_is_not_along_with_itself() -> None:
-    assert Memory.of(sequences([0, 0, 1]), ITEMS).counts.toarray()[0].tolist() == [0, 2, 0, 0, 0, 0]
+    assert Memory.of(sequences([0, 0, 1]), ITEMS, fading=1.0).counts.toarray()[0].tolist() == [
+        0,
+        2,
+        0,
+        0,
+        0,
+        0,
+    ]
 
 
 def test_the_mixture_is_the_smoothed_share() -> None:
-    memory = Memory(Memory.of(LOG, ITEMS).counts, Memory.of(LOG, ITEMS).totals, backoff=3.0, recency=0.5)
+    memory = Memory(
+        Memory.of(LOG, ITEMS, fading=1.0).counts,
+        Memory.of(LOG, ITEMS, fading=1.0).totals,
+        backoff=3.0,
+        recency=0.5,
+    )
     found = memory.mix(sequences([0]), even(1))[0]
     assert found == pytest.approx([0.5 / 6, 2 / 6 + 0.5 / 6, 1 / 6 + 0.5 / 6, *[0.5 / 6] * 3])
     # of two items the older one weighs half: shares of 2/3 and 1/3
@@ -55,7 +72,7 @@ def test_the_mixture_is_the_smoothed_share() -> None:
 
 @pytest.mark.parametrize("backoff", [0.0, 5.0])
 def test_chances_sum_to_one_for_strangers_queries_and_unpaired_items_too(backoff: float) -> None:
-    whole = Memory.of(LOG, ITEMS, kept=1)
+    whole = Memory.of(LOG, ITEMS, fading=1.0, kept=1)
     memory = Memory(whole.counts, whole.totals, backoff=backoff)
     asked = sequences([], [5], [ITEMS + 2], [0, 5, 1])
     found = memory.mix(asked, even(4))
@@ -65,7 +82,7 @@ def test_chances_sum_to_one_for_strangers_queries_and_unpaired_items_too(backoff
 
 
 def test_what_is_not_kept_is_left_to_the_network() -> None:
-    memory = Memory.of(LOG, ITEMS, kept=1)
+    memory = Memory.of(LOG, ITEMS, fading=1.0, kept=1)
     assert memory.counts.toarray()[0].tolist() == [0, 2, 0, 0, 0, 0]
     assert memory.totals[0] == 3
 
@@ -91,7 +108,7 @@ def untaught() -> SequenceNetwork:
 def test_the_mixture_that_finds_most_is_taken_and_none_where_it_finds_less() -> None:
     network = untaught()
     asked = sequences([0], [0], [3])
-    memory = Memory.of(LOG, ITEMS)
+    memory = Memory.of(LOG, ITEMS, fading=1.0)
     better = mixed(network, memory, asked, np.array([1, 2, 4]), k=1)
     assert better.memory is not None
     assert ranks_of(better, asked, np.array([1, 2, 4])).tolist() == [0, 1, 0]
@@ -101,14 +118,14 @@ def test_the_mixture_that_finds_most_is_taken_and_none_where_it_finds_less() -> 
 
 
 def test_the_state_is_the_model() -> None:
-    for model in (SequenceModel(untaught(), Memory.of(LOG, ITEMS)), SequenceModel(untaught())):
+    for model in (SequenceModel(untaught(), Memory.of(LOG, ITEMS, fading=1.0)), SequenceModel(untaught())):
         again = SequenceModel.from_state(*model.state())
         assert np.array_equal(again.score(LOG), model.score(LOG))
         assert model.score(LOG).sum(axis=1) == pytest.approx(np.ones(3))
 
 
 def test_bad_mixtures_are_refused() -> None:
-    counts = Memory.of(LOG, ITEMS).counts
+    counts = Memory.of(LOG, ITEMS, fading=1.0).counts
     with pytest.raises(InvalidInput, match="recency"):
         Memory(counts, np.zeros(ITEMS), recency=0.0)
     with pytest.raises(InvalidInput, match="backoff"):

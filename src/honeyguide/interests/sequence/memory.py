@@ -18,6 +18,7 @@ from honeyguide.interests.sequence.histories import Sequences
 from honeyguide.types import Floats, Rows, State, Vectors
 
 _WITHIN = 20  # events of a user between two items that count as taken along
+_FADING = 0.8
 _KEPT = 300  # pairs of an item, the most frequent ones
 
 
@@ -44,8 +45,19 @@ class Memory:
         object.__setattr__(self, "_kept", np.asarray(self.counts.sum(axis=1), dtype=np.float64).ravel())
 
     @classmethod
-    def of(cls, sequences: Sequences, items: int, *, within: int = _WITHIN, kept: int = _KEPT) -> Self:
-        """The pairs that a user took within so many events of each other, of the `items` first tokens."""
+    def of(
+        cls,
+        sequences: Sequences,
+        items: int,
+        *,
+        within: int = _WITHIN,
+        fading: float = _FADING,
+        kept: int = _KEPT,
+    ) -> Self:
+        """The pairs that a user took within so many events of each other, of the `items` first tokens.
+
+        A pair side by side counts 1, and `fading` times less with each event in between.
+        """
         item = sequences.tokens < items
         tokens = sequences.tokens[item]
         users = np.repeat(np.arange(len(sequences)), sequences.lengths)[item]
@@ -53,8 +65,8 @@ class Memory:
         for distance in range(1, min(within, int(sequences.lengths.max(initial=0)) - 1) + 1):
             first, second = tokens[:-distance], tokens[distance:]
             along = (users[distance:] == users[:-distance]) & (first != second)
-            one = np.ones(int(along.sum()), dtype=np.float32)
-            counts += csr_matrix((one, (first[along], second[along])), shape=(items, items))
+            weight = np.full(int(along.sum()), fading ** (distance - 1), dtype=np.float32)
+            counts += csr_matrix((weight, (first[along], second[along])), shape=(items, items))
         counts = csr_matrix(counts + counts.T)
         totals = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()
         return cls(_largest(counts, kept), totals)
