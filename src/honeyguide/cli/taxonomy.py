@@ -91,14 +91,10 @@ def _table(lines: list[Line], width: int) -> Any:  # noqa: ANN401
     if room >= _EXAMPLE:
         table.add_column("taken most", width=room, no_wrap=True, overflow="ellipsis")
     for line, name in zip(lines, names, strict=True):
-        row = [
-            Text(name, style="" if line.depth else "bold"),
-            line.id,
-            f"{line.items:,}",
-            f"{line.share:.1%}",
-        ]
+        figures = (line.id, f"{line.items:,}", f"{line.share:.1%}", line.mark)
         examples = "; ".join(" ".join(title.split())[:_EXAMPLE] for title in line.examples)
-        table.add_row(*row, line.mark, *([Text(examples if line.leaf else "")] if room >= _EXAMPLE else []))
+        shown = [Text(examples if line.leaf else "")] if room >= _EXAMPLE else []
+        table.add_row(Text(name, style="" if line.depth else "bold"), *figures, *shown)
     return table
 
 
