@@ -244,8 +244,10 @@ def summary(results: list[Result]) -> list[Result]:
     found = []
     for model in dict.fromkeys(result.model for result in results):
         own = [result for result in results if result.model == model]
-        means = np.mean([astuple(r.quality)[:-1] for r in own], axis=0).tolist()
-        quality = RankingQuality(*means, users=own[0].quality.users)
+        recall, ndcg, debiased, coverage, novelty, users = np.mean(
+            [astuple(r.quality) for r in own], axis=0
+        ).tolist()
+        quality = RankingQuality(recall, ndcg, debiased, coverage, novelty, int(users))
         seconds, speed = np.median([(r.seconds, r.sequences_per_second) for r in own], axis=0).tolist()
         found.append(Result(model, len(own), quality, seconds, speed))
     return found
