@@ -154,10 +154,13 @@ def test_a_causal_model_prefers_what_the_products_make_likelier(tmp_path: Path) 
 
     def mean_likelihood(prompt: str, name: str) -> float:
         """Of the whole text, read at once."""
-        ids = [namer.backbone.special.first, *namer.backbone.fast_tokenizer.encode(f"{prompt} {name}").ids]
+        ids = [
+            namer.model.backbone.special.first,
+            *namer.model.backbone.fast_tokenizer.encode(f"{prompt} {name}").ids,
+        ]
         count = len(name.split())
         with torch.no_grad():
-            said = torch.log_softmax(namer.backbone.model(torch.tensor([ids])).logits[0], dim=-1)
+            said = torch.log_softmax(namer.model.backbone.model(torch.tensor([ids])).logits[0], dim=-1)
         return float(said[range(len(ids) - count - 1, len(ids) - 1), ids[-count:]].mean())
 
     asked = "In a shop they stand under:"

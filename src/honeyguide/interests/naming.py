@@ -9,7 +9,7 @@ from itertools import count
 from operator import itemgetter
 
 import numpy as np
-from scipy.sparse import csr_array
+from scipy.sparse import csc_array, csr_array
 
 from honeyguide.interests.words import AND, stem, terms
 from honeyguide.types import Floats, Rows
@@ -104,10 +104,60 @@ def name_candidates(vocabulary: Vocabulary, weight: csr_array, *, longest: int) 
     telling = rarity * (share <= max(_EVERYWHERE, _GROUPS / max(groups_n, 1)))
     found = []
     for group in range(groups_n):
-        texts = weight[[group]].toarray().ravel()
-        ranked = _telling_terms(vocabulary, texts, telling) or _telling_terms(vocabulary, texts, rarity)
-        found.append(_candidates(ranked, _further_terms(vocabulary, texts, telling), longest))
+        said = _Said.of(vocabulary, weight[[group]])
+        ranked = said.telling_terms(telling) or said.telling_terms(rarity)
+        found.append(_candidates(ranked, said.further_terms(telling), longest))
     return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Said:
+    """What one group says: `weight` (k,) of its texts, and its `terms` (c,) that are not rare in it.
+
+    `says` (k, c) are its texts' terms, `columns` (c,) the terms' places in the vocabulary, `stems` (c,) their words.
+    """
+
+    weight: Floats
+    says: csc_array
+    columns: Rows
+    terms: tuple[Term, ...]
+    stems: tuple[frozenset[str], ...]
+
+    @classmethod
+    def of(cls, vocabulary: Vocabulary, weight: csr_array) -> _Said:
+        """From what each text weighs in the group, (1, m)."""
+        texts = vocabulary.says[weight.indices]
+        share = np.asarray(texts.T @ weight.data).ravel() / max(float(weight.sum()), 1e-9)
+        columns = np.flatnonzero(share >= _RARE)
+        terms = tuple(vocabulary.terms[column] for column in columns.tolist())
+        words = tuple(frozenset(stem(word) for word in term if word != AND) for term in terms)
+        return cls(weight.data, texts[:, columns].tocsc(), columns, terms, words)
+
+    def further_terms(self, rarity: Floats) -> list[tuple[Term, float]]:
+        """The terms that tell most of the group, each taken by itself, with a score of 1 for the best."""
+        score = self._share(self.weight) * rarity[self.columns]
+        best = np.argsort(-score, kind="stable")[:_FURTHER].tolist()
+        return [(self.terms[at], float(score[at] / score[best[0]])) for at in best if score[at] > 0]
+
+    def telling_terms(self, rarity: Floats) -> list[tuple[Term, float]]:
+        """Terms, each the best for what those before left unsaid, with the share of the group said until there."""
+        left, allowed = self.weight.copy(), np.ones(len(self.terms), dtype=np.bool_)
+        chosen: list[tuple[Term, float]] = []
+        said: frozenset[str] = frozenset()
+        while allowed.any() and len(chosen) < _MOST_TERMS:
+            share = self._share(left)
+            score = np.where(allowed & (share >= _RARE), share * rarity[self.columns], 0.0)
+            best = int(score.argmax())
+            if score[best] <= 0:
+                break
+            left[self.says.indices[slice(*self.says.indptr[best : best + 2])]] = 0.0
+            chosen.append((self.terms[best], float(1 - left.sum() / max(float(self.weight.sum()), 1e-9))))
+            said |= self.stems[best]
+            allowed &= np.array([said.isdisjoint(words) for words in self.stems])
+        return chosen
+
+    def _share(self, weight: Floats) -> Floats:
+        return np.asarray(self.says.T @ weight).ravel() / max(float(self.weight.sum()), 1e-9)
 
 
 def _candidates(
@@ -131,36 +181,6 @@ def _candidates(
                 named.append(Candidate.of(term, _ALONE_SCORE * score))
     named += [Candidate.of(parts[:length], _ALONE_SCORE * ranked[length - 1][1]) for length in range(1, best)]
     return sorted({one.name: one for one in reversed(named)}.values(), key=lambda one: -one.score)
-
-
-def _further_terms(vocabulary: Vocabulary, weight: Floats, rarity: Floats) -> list[tuple[Term, float]]:
-    """The terms that tell most of the group, each taken by itself, with a score of 1 for the best."""
-    share = np.asarray(vocabulary.says.T @ weight).ravel() / max(float(weight.sum()), 1e-9)
-    score = share * rarity * (share >= _RARE)
-    best = np.argsort(-score, kind="stable")[:_FURTHER]
-    return [
-        (vocabulary.terms[column], float(score[column] / score[best[0]]))
-        for column in best
-        if score[column] > 0
-    ]
-
-
-def _telling_terms(vocabulary: Vocabulary, weight: Floats, rarity: Floats) -> list[tuple[Term, float]]:
-    """Terms, each the best for what those before left unsaid, with the share of the group said until there."""
-    total, left = max(float(weight.sum()), 1e-9), weight.copy()
-    allowed = np.ones(len(vocabulary.terms), dtype=np.bool_)
-    chosen: list[tuple[Term, float]] = []
-    while allowed.any() and len(chosen) < _MOST_TERMS:
-        share = np.asarray(vocabulary.says.T @ left).ravel() / total
-        score = np.where(allowed & (share >= _RARE), share * rarity, 0.0)
-        best = int(score.argmax())
-        if score[best] <= 0:
-            break
-        left[vocabulary.says[:, [best]].toarray().ravel() > 0] = 0.0
-        chosen.append((vocabulary.terms[best], 1 - float(left.sum()) / total))
-        said = {stem(word) for term, _ in chosen for word in term if word != AND}
-        allowed &= np.array([said.isdisjoint(map(stem, term)) for term in vocabulary.terms])
-    return chosen
 
 
 def distinct_name(candidates: Sequence[Candidate], taken: Collection[str]) -> str:
