@@ -25,7 +25,7 @@ from honeyguide.types import Encoder, Floats, Progress, Rows, Vectors, silent
 UNREAD = "Everything else"
 """The name of the leaf and the top of items that have no text."""
 _EXAMPLES = 5  # titles that a language model is shown of a node
-_STEPS = 5
+_STEPS = 4
 _ALL_ALIKE = 1 - 1e-6  # the length of the mean of points that are one
 
 
@@ -85,6 +85,38 @@ def build_taxonomy(
     or another `namer` chooses among the names that the shop's words propose. The tree `before` is gone on from: its
     nodes keep their ids where their items stay, and their names where they hold what they held.
     """
+    found = _sort(stock, size, seed, behaviour, before, progress)
+    node_parent = _tree(found, before)
+    matched = _matched(found, node_parent, before)
+    ids, numbered = give_ids(matched, before)
+    chooser = namer or (None if encoder is None else EncoderNamer(encoder, found.centre))
+    chosen_by = "" if chooser is None else chooser.version
+    stay = {} if before is None or before.growth.namer != chosen_by else _staying(matched, before)
+    names = _named(found, node_parent, chooser, stay)
+    progress(3, _STEPS)
+    layout = lay_out(found.centroids, found.seen, found.shelf.first_row, found.shelf.weights, seed=seed)
+    progress(_STEPS, _STEPS)
+    told = Changes()
+    if before is not None:
+        told = changes(matched, ids, names, node_parent, found.leaf, found.keys, before)
+    return Taxonomy(
+        members=found.members,
+        node_parent=node_parent,
+        ids=ids,
+        names=names,
+        centre=found.centre,
+        centroids=found.centroids,
+        temperature=found.softness,
+        item_keys=found.keys,
+        layout=layout,
+        growth=Growth(found.shape, numbered, chosen_by, told),
+    )
+
+
+def _sort(
+    stock: Stock, size: Size, seed: int, behaviour: float, before: Taxonomy | None, progress: Progress
+) -> _Sorted:
+    """The stock in leaves, from where those of the tree before were."""
     shelf = Shelf.of(stock.vectors, stock.texts, stock.weights)
     keys, centre = item_keys(stock.ids), _centre(shelf)
     seen = _seen(stock, shelf, centre, behaviour)
@@ -93,35 +125,9 @@ def build_taxonomy(
     centroids, _ = cluster(seen, shelf.weights, shape[-1], seed, start=start)
     progress(1, _STEPS)
     softness = learn_temperature(seen, shelf.weights, centroids, seed)
-    sorted_in = _Sorted(stock, shelf, seen, centroids, keys, _members(shelf, seen, centroids, softness))
+    members = _members(shelf, seen, centroids, softness)
     progress(2, _STEPS)
-    node_parent = _tree(sorted_in, shape, before)
-    found = _matched(sorted_in, node_parent, before)
-    ids, numbered = give_ids(found, before)
-    chooser = namer or (None if encoder is None else EncoderNamer(encoder, centre))
-    chosen_by = "" if chooser is None else chooser.version
-    stay = {} if before is None or before.growth.namer != chosen_by else _staying(found, before)
-    names = _named(sorted_in, node_parent, chooser, stay)
-    progress(3, _STEPS)
-    layout = lay_out(sorted_in.centroids, seen, shelf.first_row, shelf.weights, seed=seed)
-    progress(4, _STEPS)
-    told = Changes()
-    if before is not None:
-        told = changes(found, ids, names, node_parent, sorted_in.leaf, keys, before)
-    grown = Taxonomy(
-        members=sorted_in.members,
-        node_parent=node_parent,
-        ids=ids,
-        names=names,
-        centre=centre,
-        centroids=sorted_in.centroids,
-        temperature=softness,
-        item_keys=keys,
-        layout=layout,
-        growth=Growth(shape, numbered, chosen_by, told),
-    )
-    progress(_STEPS, _STEPS)
-    return grown
+    return _Sorted(stock, shelf, centre, seen, shape, centroids, softness, keys, members)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,8 +136,11 @@ class _Sorted:
 
     stock: Stock
     shelf: Shelf
+    centre: Vectors
     seen: Vectors
+    shape: tuple[int, ...]
     read_centroids: Vectors
+    softness: float
     keys: NDArray[np.uint64]
     members: Memberships
 
@@ -204,11 +213,11 @@ def _with_nothing(rows: Vectors) -> Vectors:
     return np.vstack([rows, np.zeros((1, rows.shape[1]), dtype=np.float32)])
 
 
-def _tree(found: _Sorted, shape: tuple[int, ...], before: Taxonomy | None) -> Rows:
+def _tree(found: _Sorted, before: Taxonomy | None) -> Rows:
     """(nodes,): the parents, of the upper levels as they were where those are still about as good."""
     centroids = found.read_centroids
-    groups = group(centroids, shape)
-    if before is not None and before.growth.shape[:-1] == shape[:-1]:
+    groups = group(centroids, found.shape)
+    if before is not None and before.growth.shape[:-1] == found.shape[:-1]:
         flat = np.append(np.full(len(found.centroids), len(found.centroids)), NO_PARENT)
         old = _matched(found, flat, before).old[: len(centroids)]
         above = np.array([before.at_depth(depth) for depth in range(len(groups))])
