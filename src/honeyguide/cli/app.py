@@ -16,7 +16,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from honeyguide.cli import files, taxonomy
+from honeyguide.cli import files, interests, taxonomy
 from honeyguide.cli.options import AsJson, Now, Shop, User, moment
 from honeyguide.errors import (
     DamagedArtifact,
@@ -226,22 +226,7 @@ def feedback(
     show_feedback(event, as_json=json)
 
 
-@app.command()
-def interests(
-    shop: Shop,
-    user: User,
-    top: Annotated[int, typer.Option(help="How many interests to show.", min=1)] = 10,
-    now: Now = None,
-    json: AsJson = False,
-) -> None:
-    """Show a user's interests and their uncertainty."""
-    from honeyguide.cli.show import show_interests
-    from honeyguide.shop.honeyguide import Honeyguide
-
-    with Honeyguide.open(shop) as opened:
-        show_interests(user, opened.interests(user, now=moment(now), top=top), as_json=json)
-
-
+app.command()(interests.interests)
 app.command()(taxonomy.taxonomy)
 
 

@@ -23,7 +23,6 @@ from honeyguide.data.prepare import PrepareReport
 from honeyguide.evaluate.results import Band, ReplayReport
 from honeyguide.export.exporter import ExportReport
 from honeyguide.fit import FitReport
-from honeyguide.shop.beliefs import UserInterest
 from honeyguide.shop.workspace import Workspace
 from honeyguide.types import Decision, Event
 from honeyguide.types import Progress as Report
@@ -134,13 +133,13 @@ def show_decision(decision: Decision, catalog: Catalog, *, as_json: bool) -> Non
         }
         show({**head, **plan, "items": items}, "", as_json=True)
         return
-    table = _table("#", "item", "text", "why", "chance", "expected")
+    printed = table("#", "item", "text", "why", "chance", "expected")
     for slot, row in enumerate(items, start=1):
         chance, expected = row["propensity"], row["expected_reward"]
         said = "<.001" if chance < 0.0005 else f"{chance:.3f}"
-        table.add_row(str(slot), row["item_id"], row["text"], row["why"], said, f"{expected:.3f}")
+        printed.add_row(str(slot), row["item_id"], row["text"], row["why"], said, f"{expected:.3f}")
     show({}, f"For {decision.user_id}, {decision.plan.reason}", as_json=False)
-    console.print(table)
+    console.print(printed)
     show({}, f"Decision {decision.decision_id}", as_json=False)
 
 
@@ -162,49 +161,36 @@ def _shown(decision: Decision, catalog: Catalog) -> list[dict[str, Any]]:
     ]
 
 
-def show_interests(user: str, found: tuple[UserInterest, ...], *, as_json: bool) -> None:
-    """A user's interests."""
-    if as_json:
-        show({"user_id": user, "interests": msgspec.to_builtins(found)}, "", as_json=True)
-        return
-    table = _table("interest", "within", "expected", "95 % interval", "share so far")
-    for one in found:
-        interval = f"{one.low:.3f} .. {one.high:.3f}"
-        table.add_row(one.name, one.within, f"{one.mean:.3f}", interval, f"{one.share:.1%}")
-    show({}, f"Interests of {user}: the reward expected of showing them, and how sure that is", as_json=False)
-    console.print(table)
-
-
 def show_evaluation(report: ReplayReport, *, as_json: bool) -> None:
     """How the policies did."""
     if as_json:
         sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
         return
     days = f"{report.first_day} to {report.last_day}"
-    table = _table("policy", "rewarded", "discoveries", "vs exploit only")
+    printed = table("policy", "rewarded", "discoveries", "vs exploit only")
     for row in sorted(report.policies, key=lambda result: -result.reward.mean):
         against = _band(row.versus_greedy, signed=True) if row.policy != "greedy" else "-"
-        table.add_row(row.title, _band(row.reward), _band(row.discoveries), against)
+        printed.add_row(row.title, _band(row.reward), _band(row.discoveries), against)
     show({}, f"{report.pages:,} pages of {report.k} for {report.users:,} users, {days}", as_json=False)
-    console.print(table)
+    console.print(printed)
     legend = "Rewarded items, and first purchases among them, per page; the 95 % interval lies within ±."
     console.print(f"{legend}\n{report.caveat}", highlight=False, markup=False)
 
 
-def _table(*headings: str) -> Table:
+def table(*headings: str) -> Table:
     """A table whose figures stand right, whose ids are never cut, and whose texts share what room is left."""
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    made = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for heading in headings:
         if heading in _PROSE:
-            table.add_column(heading, ratio=_PROSE[heading], min_width=12, overflow="fold")
+            made.add_column(heading, ratio=_PROSE[heading], min_width=12, overflow="fold")
         elif heading == "item":
-            table.add_column(heading, no_wrap=True, overflow="fold")
+            made.add_column(heading, no_wrap=True, overflow="fold")
         else:
-            table.add_column(heading, justify="left" if heading == "policy" else "right", no_wrap=True)
-    return table
+            made.add_column(heading, justify="left" if heading == "policy" else "right", no_wrap=True)
+    return made
 
 
-_PROSE = {"text": 5, "why": 6, "interest": 5, "within": 6}
+_PROSE = {"text": 5, "why": 6, "interest": 5, "within": 6, "because of": 6}
 """Columns that may wrap, and their shares of the room."""
 
 

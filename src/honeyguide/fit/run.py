@@ -15,6 +15,7 @@ from honeyguide.data.catalog import Catalog
 from honeyguide.data.clean import CleaningReport, clean_once
 from honeyguide.data.table import load_events
 from honeyguide.errors import InvalidInput, NotReady
+from honeyguide.fit.forecast import forecast_stage
 from honeyguide.fit.language import Reading, language_stages
 from honeyguide.fit.sequence import sequence_stage
 from honeyguide.fit.taxonomy import taxonomy_stage
@@ -61,8 +62,9 @@ def fit(
     taxonomy = taxonomy_stage(workspace, settings, catalog, vectors, table, stage)
     items = items_stage(workspace, settings, catalog, vectors, taxonomy, table, stage)
     sequence = sequence_stage(workspace, settings, catalog, vectors, table, stage)
+    forecast = forecast_stage(workspace, settings, taxonomy, sequence, table, stage)
     version, pages = posterior_stage(
-        workspace, settings, catalog, items, sequence, table, journal_offset, stage
+        workspace, settings, catalog, items, sequence, forecast, table, journal_offset, stage
     )
     return FitReport(
         events=len(table.item),

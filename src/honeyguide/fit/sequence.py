@@ -59,9 +59,8 @@ def _learned(
     from honeyguide.plm.train.devices import Place, device_named
 
     items, given = len(vectors), settings.sequence
-    users = _held_out(sequences, given, settings.seed)
-    held_out = HeldOut(sequences.without_last(1).of_users(users), sequences.from_last(0)[users])
-    known = sequences.without_last_of(users)
+    known, asked, targets = part(sequences, settings)
+    held_out = HeldOut(asked, targets)
     learned = learn_sequences(
         vectors - vectors.mean(axis=0),
         items,
@@ -100,8 +99,13 @@ def _plan(given: Sequence, seed: int) -> SequencePlan:
     )
 
 
-def _held_out(sequences: Sequences, given: Sequence, seed: int) -> Rows:
-    """Users whose last event is held out: some of those who have another before."""
+def part(sequences: Sequences, settings: Settings) -> tuple[Sequences, Sequences, Rows]:
+    """What is learned from; some users' events but the last one; and the items that those took last."""
     able = np.flatnonzero(sequences.lengths > 1)
-    count = min(max(1, round(given.held_out * len(able))), _HELD)
-    return np.sort(np.random.default_rng(seed).choice(able, count, replace=False)).astype(np.int64)
+    count = min(max(1, round(settings.sequence.held_out * len(able))), _HELD)
+    users = np.sort(np.random.default_rng(settings.seed).choice(able, count, replace=False)).astype(np.int64)
+    return (
+        sequences.without_last_of(users),
+        sequences.without_last(1).of_users(users),
+        sequences.from_last(0)[users],
+    )

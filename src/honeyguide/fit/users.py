@@ -60,6 +60,7 @@ def posterior_stage(
     catalog: Catalog,
     items: ItemFacts,
     sequence: SequenceModel | None,
+    forecast: str | None,
     table: EventTable,
     journal_offset: int,
     stage: Stage,
@@ -104,6 +105,7 @@ def posterior_stage(
         "pages": examples.pages,
         "features": model.dim,
         "sequence": read_by,
+        "forecast": forecast,
     }
     version = artifacts.save(workspace.models, POLICY, posterior.state(), meta)
     return f"{facts}.{version}", examples.pages

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from honeyguide.explore.posterior import UserPosterior
+from honeyguide.interests.classify import classify
 from honeyguide.interests.users import History, ShopperModel
 from honeyguide.shop.models import Fitted
-from honeyguide.types import Rows
+from honeyguide.types import Floats, Rows
 
+_ANY = 1e-6  # of the chance that it is an interest: everything that was taken is told, with its chance
 _TYPICAL = 8  # an interest stands for its most popular items: those are what a page would show of it
 
 
@@ -26,6 +29,12 @@ class UserInterest:
     high: float
     share: float
     """The share of what the user has taken so far that lies in this interest."""
+    next: float
+    """The chance that it comes next; the share that is usual in the shop where no sequence model was fitted."""
+    surely: float
+    """The chance that the user wants more of it than shoppers in general do."""
+    evidence: tuple[str, ...]
+    """The items that the user took of it, the weightiest first: at most three."""
 
 
 class Beliefs:
@@ -34,7 +43,10 @@ class Beliefs:
     def __init__(self, model: ShopperModel, fitted: Fitted) -> None:
         self.model = model
         self.fitted = fitted
-        self._typical = [_typical(model, leaf) for leaf in range(len(model.items.top_of_leaf))]
+        leaves = len(model.items.top_of_leaf)
+        self._typical = [_typical(model, leaf) for leaf in range(leaves)]
+        taken = np.bincount(model.items.leaf, weights=model.items.taken, minlength=leaves) + 1.0
+        self._base: Floats = taken / taken.sum()
 
     def of(
         self, posterior: UserPosterior, user_id: str, history: History, now_us: int
@@ -42,6 +54,10 @@ class Beliefs:
         """Every interest that has items, best first."""
         belief = posterior.belief(user_id)
         share = self.model.interest_weight(history)
+        coming = self._next(history)
+        labels = {
+            label.leaf: label for label in classify(history, self.model.items.leaf, self._base, least=_ANY)
+        }
         found = []
         for leaf, rows in enumerate(self._typical):
             if not len(rows):
@@ -59,9 +75,22 @@ class Beliefs:
                     low=mean - margin,
                     high=mean + margin,
                     share=float(share[leaf]),
+                    next=float(coming[leaf]),
+                    surely=labels[leaf].surely if leaf in labels else 0.0,
+                    evidence=self._ids(labels[leaf].evidence) if leaf in labels else (),
                 )
             )
         return tuple(sorted(found, key=lambda interest: -interest.mean))
+
+    def _next(self, history: History) -> Floats:
+        """(leaves,): the chance that each interest comes next."""
+        forecast, model = self.fitted.forecast, self.fitted.sequence
+        if forecast is None or model is None:
+            return self._base
+        return np.asarray(forecast.chances(model, history.recent.sequence())[0])
+
+    def _ids(self, rows: Sequence[int]) -> tuple[str, ...]:
+        return tuple(self.fitted.catalog.ids[row] for row in rows)
 
 
 def _typical(model: ShopperModel, leaf: int) -> Rows:

@@ -12,6 +12,7 @@ from honeyguide import artifacts
 from honeyguide.config import Settings
 from honeyguide.data.catalog import Catalog
 from honeyguide.errors import NotReady
+from honeyguide.interests.forecast import Forecast
 from honeyguide.interests.items import ItemFacts
 from honeyguide.interests.sequence.model import SequenceModel
 from honeyguide.interests.sequence.recent import Recent
@@ -19,9 +20,8 @@ from honeyguide.interests.taxonomy import Taxonomy
 from honeyguide.interests.users import History, ShopperModel
 from honeyguide.types import State
 
-ITEMS, USERS, POLICY, TAXONOMY, ENCODER, SEQUENCE = (
-    "items", "users", "policy", "taxonomy", "encoder", "sequence",
-)  # fmt: skip
+ITEMS, USERS, POLICY, TAXONOMY, ENCODER = "items", "users", "policy", "taxonomy", "encoder"
+SEQUENCE, FORECAST = "sequence", "forecast"
 
 
 _RECENT = ("tokens", "kinds", "time_us")
@@ -42,6 +42,7 @@ class Fitted:
     journal_offset: int
     """Journal entries up to here were there when the shop was fitted."""
     sequence: SequenceModel | None = None
+    forecast: Forecast | None = None
 
     def shopper_model(self, settings: Settings) -> ShopperModel:
         """What turns a user's history into what a policy sees."""
@@ -80,6 +81,7 @@ def load_fitted(models: Path, items_path: Path) -> Fitted:
         until_us=int(users.meta["until_us"]),
         journal_offset=int(policy.meta["journal_offset"]),
         sequence=_sequence(models, policy.meta.get("sequence")),
+        forecast=_forecast(models, policy.meta.get("forecast")),
     )
 
 
@@ -89,6 +91,10 @@ def _sequence(models: Path, version: str | None) -> SequenceModel | None:
         return None
     stored = artifacts.load(models, SEQUENCE, version)
     return SequenceModel.from_state(stored.arrays, stored.meta["sequence"])
+
+
+def _forecast(models: Path, version: str | None) -> Forecast | None:
+    return None if version is None else Forecast.from_state(artifacts.load(models, FORECAST, version).arrays)
 
 
 def histories_state(histories: Mapping[str, History]) -> State:
