@@ -25,7 +25,6 @@ import torch
 
 from honeyguide.evaluate.ranking import RankingQuality, ranking_quality
 from honeyguide.interests.sequence.histories import Sequences
-from honeyguide.interests.sequence.memory import Memory
 from honeyguide.interests.sequence.model import SequenceModel, mixed
 from honeyguide.interests.sequence.network import Shape
 from honeyguide.interests.sequence.ranking import best_of
@@ -51,7 +50,9 @@ RIVALS: Mapping[str, tuple[str, str, Mapping[str, object]]] = {
     ),
     "bert4rec": ("rectools", "bert4rec", {"loss": "softmax", "epochs": 100, "patience": 5}),
     "unisrec": (
-        "rectools", "unisrec", {"epochs": 100, "patience": 5, "lr": 0.0003, "set": {"use_adaptor_ffn": False}},
+        "rectools",
+        "unisrec",
+        {"epochs": 200, "patience": 8, "lr": 0.0003, "width": 128, "length": 20, "set": {"use_adaptor_ffn": False}},
     ),
     "recbole-unisrec": ("recbole", "unisrec", {"epochs": 100, "patience": 5}),
 }  # fmt: skip
@@ -148,8 +149,8 @@ def ours(shop: Shop, split: Split, plan: SequencePlan, place: Place) -> list[Res
     seen = split.train.lengths[split.train.lengths > 0]
     speed = len(seen) * learned.epochs / seconds
     began = time.perf_counter()
-    memory = Memory.of(split.train, shop.items)
-    model = mixed(learned.network, memory, split.valid.sequences, split.valid.targets)
+    valid = some_of(split.valid)
+    model = mixed(learned.network, split.train, valid.sequences, valid.targets)
     extra = time.perf_counter() - began
     found = []
     for name, scorer, took in (
@@ -172,10 +173,7 @@ def ours(shop: Shop, split: Split, plan: SequencePlan, place: Place) -> list[Res
 
 def learn(vectors: Vectors, split: Split, plan: SequencePlan, place: Place) -> tuple[LearnedSequences, float]:
     """The network, and seconds that it learned for, looks left out."""
-    valid = split.valid
-    if len(valid.targets) > _LOOKED_AT:
-        some = np.sort(np.random.default_rng(0).choice(len(valid.targets), _LOOKED_AT, replace=False))
-        valid = HeldOut(valid.sequences.of_users(some), valid.targets[some])
+    valid = some_of(split.valid)
     with tempfile.TemporaryDirectory() as folder:
         learned = learn_sequences(
             vectors - vectors.mean(axis=0),
@@ -189,10 +187,18 @@ def learn(vectors: Vectors, split: Split, plan: SequencePlan, place: Place) -> t
     return learned, learned.seconds
 
 
+def some_of(valid: HeldOut) -> HeldOut:
+    """As many as are looked at."""
+    if len(valid.targets) <= _LOOKED_AT:
+        return valid
+    some = np.sort(np.random.default_rng(0).choice(len(valid.targets), _LOOKED_AT, replace=False))
+    return HeldOut(valid.sequences.of_users(some), valid.targets[some])
+
+
 def theirs(rival: str, shop: Shop, split: Split, seed: int, options: argparse.Namespace) -> Result:
     """A rival's answer on the same split."""
     name, model, given = RIVALS[rival]
-    how = {**given, "width": options.width, "seed": seed, "threads": options.threads}
+    how = {"width": options.width, **given, "seed": seed, "threads": options.threads}
     if options.rival_seconds and "epochs" in how:
         how |= {"seconds": options.rival_seconds, "epochs": None}
     with tempfile.TemporaryDirectory() as folder:

@@ -44,6 +44,11 @@ def test_what_lies_between_fades_a_pair() -> None:
     assert found.tolist() == [0, 1, 0.5, 0.25, 0, 0]
 
 
+def test_what_was_before_may_count_less_than_what_came_after() -> None:
+    found = Memory.of(sequences([0, 1, 2]), ITEMS, fading=1.0, backward=0.5).counts.toarray()
+    assert found[1].tolist() == [0.5, 0, 1, 0, 0, 0]
+
+
 def test_an_item_taken_twice_is_not_along_with_itself() -> None:
     assert Memory.of(sequences([0, 0, 1]), ITEMS, fading=1.0).counts.toarray()[0].tolist() == [
         0,
@@ -108,11 +113,10 @@ def untaught() -> SequenceNetwork:
 def test_the_mixture_that_finds_most_is_taken_and_none_where_it_finds_less() -> None:
     network = untaught()
     asked = sequences([0], [0], [3])
-    memory = Memory.of(LOG, ITEMS, fading=1.0)
-    better = mixed(network, memory, asked, np.array([1, 2, 4]), k=1)
+    better = mixed(network, LOG, asked, np.array([1, 2, 4]), k=1)
     assert better.memory is not None
     assert ranks_of(better, asked, np.array([1, 2, 4])).tolist() == [0, 1, 0]
-    worse = mixed(network, memory, asked, np.array([5, 5, 5]), k=1)
+    worse = mixed(network, LOG, asked, np.array([5, 5, 5]), k=1)
     assert worse.memory is None
     assert best_of(worse, asked, 2)[0].tolist() == [[5, 4], [5, 4], [5, 4]]
 

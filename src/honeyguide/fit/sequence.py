@@ -13,7 +13,6 @@ from honeyguide.config import Sequence, Settings
 from honeyguide.data.catalog import Catalog
 from honeyguide.data.table import EventTable
 from honeyguide.interests.sequence.histories import Sequences
-from honeyguide.interests.sequence.memory import Memory
 from honeyguide.interests.sequence.model import SequenceModel, mixed
 from honeyguide.shop.models import ENCODER, SEQUENCE
 from honeyguide.shop.workspace import Workspace
@@ -73,7 +72,7 @@ def _learned(
     )
     model = SequenceModel(learned.network)
     if given.memory:
-        model = mixed(learned.network, Memory.of(known, items), held_out.sequences, held_out.targets)
+        model = mixed(learned.network, known, asked, targets)
     taken = np.bincount(sequences.tokens, minlength=items)
     pool = np.sort(np.argsort(-taken, kind="stable")[:_POOL])
     curve = [{"epoch": epoch, **figures} for epoch, figures in learned.curve]

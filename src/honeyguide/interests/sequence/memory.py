@@ -52,11 +52,13 @@ class Memory:
         *,
         within: int = _WITHIN,
         fading: float = _FADING,
+        backward: float = 1.0,
         kept: int = _KEPT,
     ) -> Self:
         """The pairs that a user took within so many events of each other, of the `items` first tokens.
 
-        A pair side by side counts 1, and `fading` times less with each event in between.
+        A pair side by side counts 1, and `fading` times less with each event in between; what was taken before an
+        item counts `backward` times as much as what was taken after it.
         """
         item = sequences.tokens < items
         tokens = sequences.tokens[item]
@@ -67,7 +69,7 @@ class Memory:
             along = (users[distance:] == users[:-distance]) & (first != second)
             weight = np.full(int(along.sum()), fading ** (distance - 1), dtype=np.float32)
             counts += csr_matrix((weight, (first[along], second[along])), shape=(items, items))
-        counts = csr_matrix(counts + counts.T)
+        counts = csr_matrix(counts + backward * counts.T)
         totals = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()
         return cls(_largest(counts, kept), totals)
 

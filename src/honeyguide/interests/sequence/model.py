@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -12,10 +11,11 @@ from honeyguide.interests.sequence.histories import Sequences
 from honeyguide.interests.sequence.memory import Memory
 from honeyguide.interests.sequence.network import SequenceNetwork
 from honeyguide.interests.sequence.ranking import ndcg_of, parts_of, ranks_in
-from honeyguide.types import Floats, Rows, State, Vectors
+from honeyguide.types import Floats, Progress, Rows, State, Vectors, silent
 
-BACKOFFS = (0.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
-RECENCIES = (0.7, 0.85, 1.0)
+BACKOFFS = (3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
+RECENCIES = (0.5, 0.7, 0.85)
+BACKWARDS = (0.3, 0.6, 1.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,32 +64,36 @@ class SequenceModel:
 
 def mixed(
     network: SequenceNetwork,
-    memory: Memory,
-    sequences: Sequences,
+    known: Sequences,
+    asked: Sequences,
     targets: Rows,
     *,
-    backoffs: Sequence[float] = BACKOFFS,
-    recencies: Sequence[float] = RECENCIES,
     k: int = 10,
+    progress: Progress = silent,
 ) -> SequenceModel:
-    """The mixture that finds held-out `targets` (u,) best by NDCG@k; the network alone where none is better.
+    """The network mixed with the memory of `known`, in the way that finds held-out `targets` (u,) best by NDCG@k.
 
-    What is ranked first matters to a shop, and so that decides: by likelihood the network would get more weight.
+    `asked` are the users' events before. The network stays alone where no way is better. What is ranked first
+    matters to a shop, and so that decides: by likelihood the network would get more weight.
     """
-    ways = [replace(memory, backoff=b, recency=r) for b in backoffs for r in recencies]
-    found = np.zeros((len(ways) + 1, len(sequences)))
-    for users in parts_of(sequences, network.items):
-        part, wanted = sequences.of_users(users), targets[users]
+    memories = [Memory.of(known, network.items, backward=backward) for backward in BACKWARDS]
+    ways = [replace(m, backoff=b, recency=r) for m in memories for b in BACKOFFS for r in RECENCIES]
+    found = np.zeros((len(ways) + 1, len(asked)))
+    done = 0
+    for users in parts_of(asked, network.items):
+        part, wanted = asked.of_users(users), targets[users]
         guessed = _softmax(network.score(part))
-        found[0, users] = _gains(guessed, part, wanted, k)
-        for way, mixture in enumerate(ways, start=1):
-            found[way, users] = _gains(mixture.mix(part, guessed), part, wanted, k)
+        found[0, users] = _gains(guessed.copy(), part, wanted, k)
+        for way, memory in enumerate(ways, start=1):
+            found[way, users] = _gains(memory.mix(part, guessed), part, wanted, k)
+        done += len(users)
+        progress(done, len(asked))
     best = int(found.mean(axis=1).argmax())
     return SequenceModel(network, ways[best - 1] if best else None)
 
 
 def _gains(scores: Vectors, part: Sequences, wanted: Rows, k: int) -> Floats:
-    return ndcg_of(ranks_in(scores.copy(), part, wanted), k)
+    return ndcg_of(ranks_in(scores, part, wanted), k)
 
 
 def _softmax(scores: Vectors) -> Vectors:
