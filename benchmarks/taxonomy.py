@@ -7,11 +7,11 @@ Without --data on the Complete Journey, imported and cleaned as the demo does it
 sentence but one of a text that ends in category and brand). The tree learns what is taken together from 70 % of the
 users; what the others take together, and which interest they take next, is what it is measured on. The rival is
 k-means of the encoder's vectors of the distinct texts, with as many clusters as the tree has leaves. NMI, purity and
-closeness are read in the tree's leaves; coherence is the NPMI of each leaf's ten most taken items; "told of next" is
-what the leaf of an item tells of the leaf of the next one, in nats. Names are judged by the share of the texts
-nearest to them that are the leaf's own (by the encoder that chose them, which flatters it) and by F1 of the texts
-that say one of the name's parts. Stability: a twentieth of the texts is new, a twentieth gone; the rival is a tree
-grown anew.
+closeness are read in the tree's leaves; coherence is the NPMI of items taken together being in one leaf; "told of
+next" is what the leaf of an item tells of the leaf of the next one, in nats. Names are judged by the share of the
+texts nearest to them that are the leaf's own (by the encoder that chose them, which flatters it) and by F1 of the
+texts that say one of the name's parts. Stability: a twentieth of the texts is new, a twentieth gone; the rival is a
+tree grown anew.
 """
 
 from __future__ import annotations
@@ -60,12 +60,11 @@ Figures = dict[tuple[str, str], tuple[float, float, str]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Log:
-    """A catalogue, and what was taken in the order it was: user, basket and item of every event, (e,)."""
+    """A catalogue, and what was taken in the order it was: user and item of every event, (e,)."""
 
     stock: Stock
     categories: tuple[str, ...]
     user: Rows
-    basket: Rows
     item: Rows
 
     def pairs(self, chosen: NDArray[np.bool_], within: int) -> Pairs:
@@ -118,7 +117,7 @@ def main() -> None:
 
 
 def read_demo(encoder: Encoder, cache: Path) -> Log:
-    """The Complete Journey; a basket is what a household took in a day."""
+    """The Complete Journey."""
     with tempfile.TemporaryDirectory() as scratch:
         workspace = demo_workspace(Path(scratch, "shop"))
         import_files(workspace.data, demo_files(), format="completejourney", now=NOW)
@@ -126,16 +125,15 @@ def read_demo(encoder: Encoder, cache: Path) -> Log:
         catalog = Catalog.read(workspace.items)
         table = load_events(workspace.events, catalog)
     order = table.by_user[table.item[table.by_user] >= 0]
-    user, day = table.user[order].astype(np.int64), table.time_us[order] // 86_400_000_000
-    basket = np.unique(np.stack([user, day]), axis=1, return_inverse=True)[1].ravel()
     vectors = catalogue_vectors(encoder, catalog.texts, cache=cache / "vectors")
     nothing = np.zeros(len(catalog))
     stock = Stock(catalog.ids, catalog.texts, vectors, nothing, catalog.categories, catalog.titles)
-    return Log(stock, catalog.categories, user, basket, table.item[order].astype(np.int64))
+    user, item = table.user[order].astype(np.int64), table.item[order].astype(np.int64)
+    return Log(stock, catalog.categories, user, item)
 
 
 def read_folder(folder: Path, encoder: Encoder, cache: Path) -> Log:
-    """A research set; a basket is all that a user took."""
+    """A research set."""
     with duckdb.connect() as db:
         names = [row[0] for row in db.execute(f"DESCRIBE FROM '{folder}/items.parquet'").fetchall()]
         text = next(name for name in ("text", "title", "phrase") if name in names)
@@ -152,7 +150,7 @@ def read_folder(folder: Path, encoder: Encoder, cache: Path) -> Log:
     vectors = catalogue_vectors(encoder, texts, cache=cache / "vectors")
     stock = Stock(tuple(row_of), texts, vectors, np.zeros(len(texts)), phrases, texts)
     item = np.array([row_of[i] for _, i in acts], dtype=np.int64)
-    return Log(stock, categories, user, user, item)
+    return Log(stock, categories, user, item)
 
 
 def categories_in(texts: tuple[str, ...]) -> tuple[str, ...]:
@@ -188,11 +186,10 @@ def measure(log: Log, encoder: Encoder, namer: str, seed: int) -> Figures:
 
 def judged(log: Log, known: Stock, groups: Rows, held: NDArray[np.bool_]) -> dict[str, float]:
     """Every figure of one way to group the items."""
-    asked = held[log.user]
     told, hit = told_of_next(groups, log.pairs(~held, 1), log.pairs(held, 1))
     found = {
         "closeness": closeness_of(known.vectors, groups, known.weights + 0.1),
-        "coherence": coherence(groups, log.basket[asked], log.item[asked]),
+        "coherence": coherence(groups, *log.pairs(held, WITHIN)),
         "told of next": told,
         "next found": hit,
     }
@@ -216,8 +213,8 @@ def names_judged(known: Stock, tree: Taxonomy, encoder: Encoder, namer: str, see
     chosen: dict[str, Taxonomy] = {"named by the encoder": tree}
     words = build_taxonomy(known, size=Size(), seed=seed, behaviour=BEHAVIOUR)
     if namer:
-        chosen[f"named by {namer}"] = build_taxonomy(
-            known, size=Size(), seed=seed, behaviour=BEHAVIOUR, namer=causal(namer)
+        chosen[f"and by {namer}"] = build_taxonomy(
+            known, size=Size(), seed=seed, behaviour=BEHAVIOUR, encoder=encoder, namers=[causal(namer)]
         )
     found: Figures = {}
     for name, one in chosen.items():

@@ -21,7 +21,7 @@ NOTHING = Meaning(np.zeros(3, dtype=np.float32), ())
 class Likes:
     """Prefers names that hold a word."""
 
-    version = "likes"
+    version, weight = "likes", 0.3
 
     def __init__(self, word: str) -> None:
         self.word = word
@@ -58,7 +58,9 @@ def named(
     vocabulary = Vocabulary.of(texts, np.ones(len(texts)))
     weight = csr_array(held(parents, leaves).astype(float)) @ vocabulary.weight_in(np.array(leaf), leaves)
     meanings = [NOTHING] * len(node_parent)
-    return Naming(vocabulary, parents, leaves, meanings, namer, kept or {}).names(csr_array(weight))
+    return Naming(vocabulary, parents, leaves, meanings, () if namer is None else [namer], kept or {}).names(
+        csr_array(weight)
+    )
 
 
 TEXTS = (
@@ -152,8 +154,8 @@ def test_a_causal_model_prefers_what_the_products_make_likelier(tmp_path: Path) 
     meaning = Meaning(np.zeros(3, dtype=np.float32), ("dog food", "chew toys"))
     (found,) = namer.prefer([meaning], [names])
 
-    def mean_likelihood(prompt: str, name: str) -> float:
-        """Of the whole text, read at once."""
+    def likelihood(prompt: str, name: str) -> float:
+        """Over the root of its length, the whole text read at once."""
         ids = [
             namer.model.backbone.special.first,
             *namer.model.backbone.fast_tokenizer.encode(f"{prompt} {name}").ids,
@@ -161,11 +163,12 @@ def test_a_causal_model_prefers_what_the_products_make_likelier(tmp_path: Path) 
         count = len(name.split())
         with torch.no_grad():
             said = torch.log_softmax(namer.model.backbone.model(torch.tensor([ids])).logits[0], dim=-1)
-        return float(said[range(len(ids) - count - 1, len(ids) - 1), ids[-count:]].mean())
+        total = float(said[range(len(ids) - count - 1, len(ids) - 1), ids[-count:]].sum())
+        return total / float(count) ** 0.5
 
     asked = "In a shop they stand under:"
     wanted = [
-        mean_likelihood(f"These products: dog food; chew toys. {asked}", name) - mean_likelihood(asked, name)
+        likelihood(f"These products: dog food; chew toys. {asked}", name) - likelihood(asked, name)
         for name in names
     ]
     np.testing.assert_allclose(found, wanted, atol=1e-4)

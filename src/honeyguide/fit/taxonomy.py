@@ -13,17 +13,17 @@ from honeyguide.config import Settings
 from honeyguide.data.catalog import Catalog
 from honeyguide.data.table import EventTable
 from honeyguide.errors import DamagedArtifact, NoArtifact
+from honeyguide.interests.clusters import UNSOLD
 from honeyguide.interests.discover import Stock, build_taxonomy
 from honeyguide.interests.levels import Size
 from honeyguide.interests.namers import Namer
 from honeyguide.interests.quality import agreement, closeness_of, coherence
 from honeyguide.interests.taxonomy import Taxonomy
-from honeyguide.interests.users import DAY_US
 from honeyguide.plm.corpus import item_pairs
 from honeyguide.plm.serving import open_encoder
 from honeyguide.shop.models import ENCODER, TAXONOMY
 from honeyguide.shop.workspace import Workspace
-from honeyguide.types import Floats, Stage, Vectors
+from honeyguide.types import Stage, Vectors
 
 _WITHIN = 5  # events of one user between two items that are taken together
 
@@ -51,11 +51,11 @@ def taxonomy_stage(
             seed=settings.seed,
             behaviour=plan.behaviour,
             encoder=open_encoder(artifacts.load(workspace.models, ENCODER), prompt="query"),
-            namer=_namer(plan.namer),
+            namers=_namers(plan.namer),
             before=tree_before(workspace),
             progress=progress,
         )
-        judged = _judged(taxonomy, catalog, vectors, table, stock.weights)
+        judged = _judged(taxonomy, catalog, stock)
     arrays, meta = taxonomy.state()
     artifacts.save(workspace.models, TAXONOMY, arrays, {"key": key, "taxonomy": meta, "quality": judged})
     return taxonomy
@@ -86,25 +86,20 @@ def _stock(catalog: Catalog, vectors: Vectors, table: EventTable) -> Stock:
     )
 
 
-def _namer(checkpoint: str) -> Namer | None:
+def _namers(checkpoint: str) -> tuple[Namer, ...]:
+    """Who chooses names beside the encoder."""
     if not checkpoint:
-        return None
+        return ()
     from honeyguide.interests.causal_namer import CausalNamer
 
-    return CausalNamer.open(checkpoint)
+    return (CausalNamer.open(checkpoint),)
 
 
-def _judged(
-    taxonomy: Taxonomy, catalog: Catalog, vectors: Vectors, table: EventTable, weights: Floats
-) -> dict[str, Any]:
+def _judged(taxonomy: Taxonomy, catalog: Catalog, stock: Stock) -> dict[str, Any]:
     """The tree's quality, as it is stored beside it."""
-    touched = table.item >= 0
-    days = table.time_us[touched] // DAY_US
-    _, baskets = np.unique(np.stack([table.user[touched], days]), axis=1, return_inverse=True)
-    found: dict[str, Any] = {
-        "closeness": closeness_of(vectors, taxonomy.leaf, weights),
-        "coherence": coherence(taxonomy.leaf, baskets, table.item[touched].astype(np.int64)),
-    }
+    found: dict[str, Any] = {"closeness": closeness_of(stock.vectors, taxonomy.leaf, stock.weights + UNSOLD)}
+    if stock.first is not None and stock.second is not None:
+        found["coherence"] = coherence(taxonomy.leaf, stock.first, stock.second)
     if any(catalog.categories):
         found["categories"] = asdict(agreement(taxonomy.leaf, catalog.categories))
     return found

@@ -18,10 +18,13 @@ _ASKED = "In a shop they stand under:"
 
 
 class CausalNamer:
-    """Prefers names that the products make likely: the mean gain in log-likelihood over not knowing the products.
+    """Prefers names that the products make likelier: the gain in log-likelihood over not knowing the products.
 
-    Likelihood alone would prefer what is often said of anything.
+    Likelihood alone would prefer what is often said of anything. The gain is divided by the root of the number of a
+    name's tokens: the sum would prefer long names, the mean short ones.
     """
+
+    weight = 0.1
 
     def __init__(self, model: Continuations, version: str) -> None:
         self.model = model
@@ -38,18 +41,18 @@ class CausalNamer:
         return self._version
 
     def prefer(self, meanings: Sequence[Meaning], names: Sequence[Sequence[str]]) -> list[Floats]:
-        """What each node's products add to the mean log-likelihood of a token of each of its names.
+        """What each node's products add to the log-likelihood of each of its names, over the root of its length.
 
         Names stand with the likeliest first: those after the first few are held to be liked as little as the least.
         """
         first = [some[:_NAMES] for some in names]
         distinct = list(dict.fromkeys(name for some in first for name in some))
-        sums, lengths = self.model.likelihoods(_ASKED, distinct)
-        alone = dict(zip(distinct, (sums / lengths).tolist(), strict=True))
+        sums, _ = self.model.likelihoods(_ASKED, distinct)
+        alone = dict(zip(distinct, sums.tolist(), strict=True))
         preferred = []
         for meaning, some, every in zip(meanings, first, names, strict=True):
             sums, lengths = self.model.likelihoods(f"{_told(meaning)} {_ASKED}", some)
-            gained = sums / lengths - np.array([alone[name] for name in some])
+            gained = (sums - np.array([alone[name] for name in some])) / np.sqrt(lengths)
             preferred.append(np.append(gained, np.full(len(every) - len(some), gained.min())))
         return preferred
 

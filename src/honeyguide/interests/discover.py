@@ -75,24 +75,24 @@ def build_taxonomy(
     seed: int,
     behaviour: float = 0.0,
     encoder: Encoder | None = None,
-    namer: Namer | None = None,
+    namers: Sequence[Namer] = (),
     before: Taxonomy | None = None,
     progress: Progress = silent,
 ) -> Taxonomy:
     """A tree over the stock, sized to it where `size` leaves that open.
 
     `behaviour` is the share of an often taken item's place that is decided by what it is taken with. An `encoder`
-    or another `namer` chooses among the names that the shop's words propose. The tree `before` is gone on from: its
+    and further `namers` choose among the names that the shop's words propose. The tree `before` is gone on from: its
     nodes keep their ids where their items stay, and their names where they hold what they held.
     """
     found = _sort(stock, size, seed, behaviour, before, progress)
     node_parent = _tree(found, before)
     matched = _matched(found, node_parent, before)
     ids, numbered = give_ids(matched, before)
-    chooser = namer or (None if encoder is None else EncoderNamer(encoder, found.centre))
-    chosen_by = "" if chooser is None else chooser.version
+    choosers = (*(() if encoder is None else (EncoderNamer(encoder, found.centre),)), *namers)
+    chosen_by = ", ".join(one.version for one in choosers)
     stay = {} if before is None or before.growth.namer != chosen_by else _staying(matched, before)
-    names = _named(found, node_parent, chooser, stay)
+    names = _named(found, node_parent, choosers, stay)
     progress(3, _STEPS)
     layout = lay_out(found.centroids, found.seen, found.shelf.first_row, found.shelf.weights, seed=seed)
     progress(_STEPS, _STEPS)
@@ -239,7 +239,9 @@ def _staying(found: Match, before: Taxonomy) -> dict[int, str]:
     return {node: before.names[found.old[node]] for node in np.flatnonzero(is_still(found)).tolist()}
 
 
-def _named(found: _Sorted, node_parent: Rows, chooser: Namer | None, stay: dict[int, str]) -> tuple[str, ...]:
+def _named(
+    found: _Sorted, node_parent: Rows, choosers: Sequence[Namer], stay: dict[int, str]
+) -> tuple[str, ...]:
     leaves = len(found.centroids)
     holds = csr_array(held(node_parent, leaves).astype(np.float64))
     if found.unread:
@@ -249,8 +251,8 @@ def _named(found: _Sorted, node_parent: Rows, chooser: Namer | None, stay: dict[
         [stock.named_by(row) for row in np.flatnonzero(read).tolist()], stock.weights[read] + UNSOLD
     )
     weight = holds @ vocabulary.weight_in(found.leaf[read], leaves)
-    meanings = () if chooser is None else _meanings(found, holds)
-    return Naming(vocabulary, node_parent, leaves, meanings, chooser, stay).names(csr_array(weight))
+    meanings = _meanings(found, holds) if choosers else ()
+    return Naming(vocabulary, node_parent, leaves, meanings, choosers, stay).names(csr_array(weight))
 
 
 def _meanings(found: _Sorted, holds: csr_array) -> list[Meaning]:

@@ -14,7 +14,6 @@ from honeyguide.interests.taxonomy import NO_PARENT, depths, seen_from
 from honeyguide.types import Encoder, Floats, Rows, Vectors
 
 _REPEATED = 0.5  # of the score, where all words of a name stand in a name above it
-_MODEL = 0.3  # of the score, for every standard deviation that the language model prefers a name by
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,6 +28,11 @@ class Namer(Protocol):
     """A language model's opinion of names."""
 
     @property
+    def weight(self) -> float:
+        """What it adds to a name's score, where what the words propose has 1, for every standard deviation."""
+        ...
+
+    @property
     def version(self) -> str:
         """Equal versions prefer alike; where it changes, all nodes are named anew."""
         ...
@@ -40,6 +44,8 @@ class Namer(Protocol):
 
 class EncoderNamer:
     """Prefers names that mean what the node holds: the cosine of the encoded name and the node's vector."""
+
+    weight = 0.3
 
     def __init__(self, encoder: Encoder, centre: Vectors) -> None:
         self.encoder = encoder
@@ -68,7 +74,7 @@ class Naming:
     node_parent: Rows
     leaves: int
     meanings: Sequence[Meaning]
-    namer: Namer | None = None
+    namers: Sequence[Namer] = ()
     kept: dict[int, str] = field(default_factory=dict)
 
     def names(self, weight: csr_array) -> tuple[str, ...]:
@@ -108,14 +114,17 @@ class Naming:
                 named = name_candidates(self.vocabulary, weight[pool], longest=longest)
                 for node, some in zip(pool.tolist(), named, strict=True):
                     found[node] = some
-        return found if self.namer is None else self._preferred(self.namer, found)
+        return self._preferred(found) if self.namers else found
 
-    def _preferred(self, namer: Namer, found: list[list[Candidate]]) -> list[list[Candidate]]:
-        open_nodes = [node for node, some in enumerate(found) if len(some) > 1 and node not in self.kept]
-        names = [[one.name for one in found[node]] for node in open_nodes]
-        liked = namer.prefer([self.meanings[node] for node in open_nodes], names)
-        for node, scores in zip(open_nodes, liked, strict=True):
-            lift = _MODEL * (scores - scores.mean()) / max(float(scores.std()), 1e-9)
+    def _preferred(self, found: list[list[Candidate]]) -> list[list[Candidate]]:
+        """The candidates with what the models add to their scores."""
+        asked = [node for node, some in enumerate(found) if len(some) > 1 and node not in self.kept]
+        names = [[one.name for one in found[node]] for node in asked]
+        lifts = [np.zeros(len(some)) for some in names]
+        for namer in self.namers:
+            liked = namer.prefer([self.meanings[node] for node in asked], names)
+            lifts = [lift + namer.weight * _standard(some) for lift, some in zip(lifts, liked, strict=True)]
+        for node, lift in zip(asked, lifts, strict=True):
             found[node] = [
                 Candidate(one.name, one.score + float(more), one.said)
                 for one, more in zip(found[node], lift, strict=True)
@@ -128,6 +137,10 @@ class Naming:
         while (node := int(self.node_parent[node])) != NO_PARENT:
             said |= stems(names.get(node, ""))
         return said
+
+
+def _standard(scores: Floats) -> Floats:
+    return np.asarray((scores - scores.mean()) / max(float(scores.std()), 1e-9))
 
 
 def _against(candidates: list[Candidate], above: set[str]) -> list[Candidate]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +14,6 @@ from honeyguide.interests.clusters import means
 from honeyguide.interests.taxonomy import seen_from
 from honeyguide.types import Floats, Rows, Vectors
 
-_TOP_ITEMS = 10
 _SURE = 50.0  # events after which a group's own followers count as much as everybody's
 
 
@@ -74,42 +72,23 @@ def closeness_of(vectors: Vectors, groups: Rows, weights: Floats) -> float:
     return float(mass @ (seen * middle[groups[read]]).sum(axis=1) / mass.sum())
 
 
-def coherence(groups: Rows, baskets: Rows, items: Rows) -> float:
-    """The mean NPMI, in -1..1, of the pairs of each group's ten most taken items, over baskets.
+def coherence(groups: Rows, first: Rows, second: Rows) -> float:
+    """The mean NPMI (Bouma 2009), in -1..1, of two items taken together both being in a group; 0 is chance.
 
-    `baskets` (e,) and `items` (e,) say what was taken in which basket. It is the coherence of topic models (Lau et
-    al. 2014; NPMI: Bouma 2009) with items for words and baskets for documents: 0 is chance, and a pair that was never
-    taken in one basket counts -1. Groups with fewer than two items that were taken are left out, and each other
-    counts as what was taken of it.
+    `first` and `second` (p,) are rows of items that one user took near each other, in any order; a group counts as
+    often as it is taken. It is the coherence of topic models with items for words, but of all pairs at once: most
+    single pairs of a catalogue are too rare for a figure of their own.
     """
-    item_of = csr_array(
-        (np.ones(len(items)), (baskets, items)), shape=(int(baskets.max(initial=-1)) + 1, len(groups))
-    )
-    item_of.sum_duplicates()
-    item_of.data[:] = 1.0
-    seen = np.asarray(item_of.sum(axis=0)).ravel()
-    columns = item_of.tocsc()
-    total = int((np.diff(item_of.indptr) > 0).sum())
-    by_group = np.lexsort((-seen, groups))
-    starts = np.searchsorted(groups[by_group], np.arange(int(groups.max(initial=-1)) + 2))
-    scores, weights = [], []
-    for first, last in pairwise(starts.tolist()):
-        best = by_group[first:last][:_TOP_ITEMS]
-        best = best[seen[best] > 0]
-        if len(best) > 1:
-            part = columns[:, best]
-            scores.append(_mean_npmi((part.T @ part).toarray(), total))
-            weights.append(seen[by_group[first:last]].sum())
-    return float(np.average(scores, weights=weights)) if scores else 0.0
-
-
-def _mean_npmi(together: Floats, total: int) -> float:
-    """Of all pairs, given how many of `total` baskets hold both (k, k)."""
-    first, second = np.triu_indices(len(together), k=1)
-    both, alone = together[first, second] / total, np.diag(together) / total
+    if not len(first):
+        return 0.0
+    count = int(groups.max()) + 1
+    alike = groups[first] == groups[second]
+    both = np.bincount(groups[first[alike]], minlength=count) / len(first)
+    taken = np.bincount(groups[np.concatenate([first, second])], minlength=count) / (2 * len(first))
     with np.errstate(divide="ignore", invalid="ignore"):
-        npmi = np.log(both / (alone[first] * alone[second])) / -np.log(both)
-    return float(np.where(both >= 1, 1.0, np.where(both > 0, npmi, -1.0)).mean())
+        npmi = np.log(both / taken**2) / -np.log(both)
+    npmi = np.where(both >= 1, 1.0, np.where(both > 0, npmi, -1.0))
+    return float(taken @ npmi)
 
 
 def told_of_next(groups: Rows, learned: tuple[Rows, Rows], asked: tuple[Rows, Rows]) -> tuple[float, float]:
