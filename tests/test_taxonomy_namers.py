@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -164,7 +165,7 @@ def test_a_causal_model_prefers_what_the_products_make_likelier(tmp_path: Path) 
         with torch.no_grad():
             said = torch.log_softmax(namer.model.backbone.model(torch.tensor([ids])).logits[0], dim=-1)
         total = float(said[range(len(ids) - count - 1, len(ids) - 1), ids[-count:]].sum())
-        return total / float(count) ** 0.5
+        return total / math.sqrt(count)
 
     asked = "In a shop they stand under:"
     wanted = [
