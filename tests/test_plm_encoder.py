@@ -55,7 +55,7 @@ def test_a_folder_without_a_graph_is_damaged(tmp_path: Path) -> None:
 
 def test_what_serves_loads_no_training_library() -> None:
     code = (
-        "import sys, honeyguide.plm.encoder, honeyguide.plm.vectors, honeyguide.retrieve, "
+        "import sys, honeyguide.plm.encoder, honeyguide.plm.vectors, honeyguide.retrieve.exact, "
         "honeyguide.interests.taxonomy\n"
         "print(sorted({'torch', 'transformers', 'sklearn', 'onnx'} & set(sys.modules)))"
     )

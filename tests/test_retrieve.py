@@ -11,7 +11,7 @@ from honeyguide.checks import retriever as laws
 from honeyguide.checks.policy import LawBroken
 from honeyguide.checks.retriever import CHECKS_EXACT, CHECKS_RETRIEVER, RetrieverCheck
 from honeyguide.errors import InvalidInput
-from honeyguide.retrieve import ExactRetriever
+from honeyguide.retrieve.exact import ExactRetriever
 from honeyguide.types import Rows, Vectors
 
 Mask = NDArray[np.bool_] | None

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from honeyguide.interests.items import ItemFacts
 from honeyguide.interests.users import MILLI, WEEK_US, History, ShopperModel
-from honeyguide.retrieve import ExactRetriever
+from honeyguide.retrieve.exact import ExactRetriever
 from honeyguide.types import Rows
 
 OWN, INTERESTS, POPULAR, SIMILAR = 0.5, 0.25, 0.1, 0.1
