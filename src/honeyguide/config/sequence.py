@@ -14,7 +14,7 @@ class Sequence:
 
     steps: int = 1000
     """Steps of learning, at the most; 0 does without the model."""
-    epochs: int = 30
+    epochs: int = 40
     """Times that all events are learned from, at the most."""
     width: int = 64
     """Components of what is made of a user, and of an item."""
@@ -30,17 +30,17 @@ class Sequence:
     """Items that an event is told from; a catalogue of no more is taken whole."""
     memory: bool = True
     """Mix in what others took along with the user's items, as far as that finds more of what is held out."""
-    dropout: float = 0.3
+    dropout: float = 0.4
     """Of the network while it learns."""
     learning_rate: float = 2e-3
     """The highest learning rate of AdamW."""
-    weight_decay: float = 0.3
+    weight_decay: float = 1.0
     """How much weights are pulled to 0."""
     batch: int = 128
     """Users in a batch."""
     held_out: float = 0.1
     """The last events of this share of the users are not learned from; how they are found says when to stop."""
-    patience: int = 3
+    patience: int = 6
     """It ends after this many looks at those without an improvement; it looks after each epoch."""
 
     def __post_init__(self) -> None:

@@ -16,7 +16,7 @@ class SequencePlan:
     """How to learn it; `epochs` at the most, as many as are best for the users' events held out."""
 
     shape: Shape = field(default_factory=Shape)
-    epochs: int = 20
+    epochs: int = 40
     steps: int = 0
     """Steps at the most; 0 bounds epochs alone."""
     loss: Loss = "softmax"
@@ -26,18 +26,18 @@ class SequencePlan:
     """Of the contrastive loss, whose vectors have unit norm."""
     calibration: float = 0.75
     """How far gBCE undoes that negatives are drawn: 0 not at all, 1 wholly (its paper's t)."""
-    dropout: float = 0.3
+    dropout: float = 0.4
     forgotten: float = 0.0
     """How often an item's own vector is left out in a step, so that its content learns to stand in for it."""
     shrink: float = 0.0
     """Events of an item after which half of its own vector counts."""
     learning_rate: float = 2e-3
-    weight_decay: float = 0.3
+    weight_decay: float = 1.0
     batch: int = 128
     """Users in a batch."""
     look_every: int = 0
     """Steps between two looks at the events held out; 0 looks after every epoch."""
-    patience: int = 3
+    patience: int = 6
     seed: int = 0
 
     def __post_init__(self) -> None:
