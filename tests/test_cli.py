@@ -36,8 +36,8 @@ from tests.shop_fixture import SPLIT, make_workspace
 
 AT = ["--now", "2026-06-01"]
 COMMANDS = [
-    "init", "validate", "import", "prepare", "fit", "decide", "feedback", "interests", "taxonomy", "evaluate",
-    "report", "export", "demo",
+    "init", "validate", "import", "prepare", "fit", "decide", "feedback", "interests", "taxonomy", "similar",
+    "evaluate", "report", "export", "demo",
 ]  # fmt: skip
 PROGRAM = str(Path(sys.executable).parent / "honeyguide")
 

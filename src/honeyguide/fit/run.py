@@ -17,6 +17,7 @@ from honeyguide.data.table import load_events
 from honeyguide.errors import InvalidInput, NotReady
 from honeyguide.fit.forecast import forecast_stage
 from honeyguide.fit.language import Reading, language_stages
+from honeyguide.fit.related import related_stage
 from honeyguide.fit.sequence import sequence_stage
 from honeyguide.fit.taxonomy import taxonomy_stage
 from honeyguide.fit.together import meet_helpers
@@ -61,6 +62,7 @@ def fit(
     vectors = language_stages(Reading(workspace, catalog, table, until, stage))
     taxonomy = taxonomy_stage(workspace, settings, catalog, vectors, table, stage)
     items = items_stage(workspace, settings, catalog, vectors, taxonomy, table, stage)
+    related_stage(workspace, catalog, vectors, table, stage)
     sequence = sequence_stage(workspace, settings, catalog, vectors, table, stage)
     forecast = forecast_stage(workspace, settings, taxonomy, sequence, table, stage)
     version, pages = posterior_stage(

@@ -154,7 +154,7 @@ def _checked(relevance: Floats, vectors: Vectors, diversity: float) -> tuple[Flo
 def _unit(vectors: Vectors) -> Floats:
     wide = vectors.astype(np.float64)
     norm = np.linalg.norm(wide, axis=1, keepdims=True)
-    return np.divide(wide, norm, out=np.zeros_like(wide), where=norm > 0)
+    return np.asarray(np.divide(wide, norm, out=np.zeros_like(wide), where=norm > 0))
 
 
 def _likeness(vectors: Floats, row: int) -> NDArray[np.float64]:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honeyguide.errors import InvalidInput
-from honeyguide.types import Rows, Vectors
+from honeyguide.types import Floats, Rows, Vectors
 
 
 class ExactRetriever:
@@ -28,7 +28,7 @@ class ExactRetriever:
         if k < 1:
             raise InvalidInput(f"k must be at least 1, got {k}")
         rows = np.arange(len(self)) if allowed is None else self._allowed_rows(allowed)
-        best = _largest(scores if allowed is None else scores[rows], k)
+        best = largest(scores if allowed is None else scores[rows], k)
         return rows[best], scores[rows[best]]
 
     def _scores(self, query: Vectors) -> Vectors:
@@ -43,7 +43,7 @@ class ExactRetriever:
         return np.flatnonzero(allowed)
 
 
-def _largest(scores: Vectors, k: int) -> Rows:
+def largest(scores: Vectors | Floats, k: int) -> Rows:
     """(min(k, n),) places of the k largest scores, descending, ties to the lower place."""
     n = len(scores)
     if k < n:

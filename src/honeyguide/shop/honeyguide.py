@@ -27,6 +27,7 @@ from honeyguide.shop.candidates import CandidateSource
 from honeyguide.shop.explain import Explainer
 from honeyguide.shop.models import Fitted, load_fitted
 from honeyguide.shop.policies import make_tradeoff
+from honeyguide.shop.related import Neighbour, Neighbours
 from honeyguide.shop.workspace import Workspace
 from honeyguide.types import Candidates, Decision, Event, EventKind
 
@@ -54,6 +55,7 @@ class Honeyguide:
         self._source = CandidateSource(self.model, size=settings.explore.candidates)
         self._explainer = Explainer(self.model, fitted.taxonomy)
         self._beliefs = Beliefs(self.model, fitted)
+        self._neighbours = Neighbours(fitted.catalog, fitted.finding)
         self._folded: dict[str, History] = {}
         self._feedback: dict[str, Event] = {}
         self._events_read = 0
@@ -160,6 +162,16 @@ class Honeyguide:
         history = self.history(user_id)
         now_us = to_us(now or self.clock())
         return self._beliefs.of(self.policy.posterior, user_id, history, now_us)[:top]
+
+    def similar(self, item_id: str, *, k: int = 10) -> tuple[Neighbour, ...]:
+        """At most `k` items that may stand for this one, the most alike first; UnknownItem, NotReady."""
+        row = self.fitted.catalog.row(item_id)
+        return self._neighbours.similar(row, k, np.ones(len(self.fitted.catalog), dtype=np.bool_))
+
+    def bought_together(self, item_id: str, *, k: int = 10) -> tuple[Neighbour, ...]:
+        """At most `k` items that go along with this one, the most evidence first, or none; UnknownItem, NotReady."""
+        row = self.fitted.catalog.row(item_id)
+        return self._neighbours.together(row, k, np.ones(len(self.fitted.catalog), dtype=np.bool_))
 
     def history(self, user_id: str) -> History:
         """What is known of the user: the fitted history and everything the journal holds since."""

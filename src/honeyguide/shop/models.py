@@ -18,6 +18,7 @@ from honeyguide.interests.sequence.model import SequenceModel
 from honeyguide.interests.sequence.recent import Recent
 from honeyguide.interests.taxonomy import Taxonomy
 from honeyguide.interests.users import History, ShopperModel
+from honeyguide.shop.finding import Finding
 from honeyguide.types import State
 
 ITEMS, USERS, POLICY, TAXONOMY, ENCODER = "items", "users", "policy", "taxonomy", "encoder"
@@ -41,6 +42,8 @@ class Fitted:
     """Events up to here (epoch microseconds) are in the histories and in the policy's state."""
     journal_offset: int
     """Journal entries up to here were there when the shop was fitted."""
+    finding: Finding
+    """What similar items and search need; it is loaded when first asked for."""
     sequence: SequenceModel | None = None
     forecast: Forecast | None = None
 
@@ -82,6 +85,7 @@ def load_fitted(models: Path, items_path: Path) -> Fitted:
         journal_offset=int(policy.meta["journal_offset"]),
         sequence=_sequence(models, policy.meta.get("sequence")),
         forecast=_forecast(models, policy.meta.get("forecast")),
+        finding=Finding(models, catalog.version),
     )
 
 
