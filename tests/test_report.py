@@ -138,6 +138,7 @@ def test_the_sections_come_in_order_under_one_title(html: str) -> None:
         "beliefs",
         "decisions",
         "cleaning",
+        "sequence",
         "language",
         "taught",
         "limits",

@@ -24,7 +24,9 @@ from honeyguide.types import Vectors
 
 CPU = Place(torch.device("cpu"), torch.float32)
 ITEMS, QUERIES = 40, 3
-SMALL = SequencePlan(shape=Shape(width=16, blocks=2, heads=2, longest=6), epochs=3, negatives=16, batch=16)
+SMALL = SequencePlan(
+    shape=Shape(width=16, blocks=2, heads=2, longest=6), epochs=3, negatives=16, batch=16, weight_decay=0.0
+)
 
 
 def walks(users: int = 120, seed: int = 0) -> Sequences:

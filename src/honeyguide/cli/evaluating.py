@@ -13,6 +13,7 @@ from honeyguide.data.clean import load_cleaning
 from honeyguide.evaluate.compare import load_traffic, replay_policies
 from honeyguide.evaluate.language import read_language_model, read_tasks
 from honeyguide.evaluate.results import ReplayReport
+from honeyguide.evaluate.sequence import read_sequence
 from honeyguide.evaluate.summary import summarise
 from honeyguide.shop.models import load_fitted
 from honeyguide.shop.policies import SERVED, make_policy
@@ -35,7 +36,10 @@ def evaluate_shop(
         cleaning = load_cleaning(workspace.data)
         language = read_language_model(workspace.models) if settings.adapt.steps else None
         tasks = read_tasks(workspace.models, settings.teach.tasks)
-        return summarise(runs, served, traffic, fitted, cleaning, settings, stages.seconds, language, tasks)
+        sequence = read_sequence(workspace.models) if fitted.sequence else None
+        return summarise(
+            runs, served, traffic, fitted, cleaning, settings, stages.seconds, language, tasks, sequence
+        )
 
 
 def _check_names(workspace: Workspace, names: Sequence[str]) -> None:

@@ -40,7 +40,7 @@ class Sequence:
     """Users in a batch."""
     held_out: float = 0.1
     """The last events of this share of the users are not learned from; how they are found says when to stop."""
-    patience: int = 6
+    patience: int = 10
     """It ends after this many looks at those without an improvement; it looks after each epoch."""
 
     def __post_init__(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from honeyguide.data.clean import CleaningReport
+from honeyguide.interests.forecast import ForecastQuality
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +149,19 @@ class TaughtTask:
 
 
 @dataclass(frozen=True, slots=True)
+class SequenceLearning:
+    """How the sequence model learned: its curves by epoch, and how good its forecast of the next interest is.
+
+    `curves` are train and held_out (losses over all items), ndcg and recall (at 10, of the events held out);
+    `mixture` says what is mixed in. `forecast` is None where too few users were held out to judge it.
+    """
+
+    curves: tuple[Curve, ...]
+    mixture: str
+    forecast: ForecastQuality | None
+
+
+@dataclass(frozen=True, slots=True)
 class ReplayReport:
     """Everything the HTML report shows of one replay."""
 
@@ -174,5 +188,7 @@ class ReplayReport:
     seconds: tuple[tuple[str, float], ...]
     """Stage name and wall seconds, in order."""
     language: LanguageModel | None = None
-    tasks: tuple[TaughtTask, ...] = ()
     """None where the language model was taken as it is."""
+    tasks: tuple[TaughtTask, ...] = ()
+    sequence: SequenceLearning | None = None
+    """None where no sequence model was fitted."""

@@ -20,6 +20,7 @@ from honeyguide.evaluate.results import (
     MapPoint,
     PolicyResult,
     ReplayReport,
+    SequenceLearning,
     TaughtTask,
 )
 from honeyguide.evaluate.served import Served
@@ -46,6 +47,7 @@ def summarise(
     seconds: tuple[tuple[str, float], ...],
     language: LanguageModel | None = None,
     tasks: tuple[TaughtTask, ...] = (),
+    sequence: SequenceLearning | None = None,
 ) -> ReplayReport:
     """Everything the report shows."""
     weeks = week_starts(traffic.visits)
@@ -73,6 +75,7 @@ def summarise(
         seconds=seconds,
         language=language,
         tasks=tasks,
+        sequence=sequence,
     )
 
 

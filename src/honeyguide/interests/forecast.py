@@ -71,11 +71,11 @@ class ForecastQuality:
     new_ece: float
     top_1: float
     top_3: float
-    new_top_3: float
+    new_top_3: float | None
     log_loss: float
     usual_log_loss: float
     usual_top_3: float
-    usual_new_top_3: float
+    usual_new_top_3: float | None
 
 
 def learn_forecast(
@@ -171,9 +171,9 @@ def _new_top_3(
     known: NDArray[np.bool_],
     wanted: Rows,
     new: NDArray[np.bool_],
-) -> float:
+) -> float | None:
     if not new.any():
-        return float("nan")
+        return None
     among_new = np.where(known, -1.0, chances)[new]
     return float((_places(among_new, wanted[new]) < 3).mean())
 

@@ -17,6 +17,7 @@ from honeyguide.evaluate.report.html import Markup, element, join
 from honeyguide.evaluate.report.interests import beliefs_section, map_section
 from honeyguide.evaluate.report.language import language_section, taught_section
 from honeyguide.evaluate.report.policies import levels_section, policies_section
+from honeyguide.evaluate.report.sequence import sequence_section
 from honeyguide.evaluate.results import ReplayReport
 
 _CONTENTS = (
@@ -26,6 +27,7 @@ _CONTENTS = (
     ("beliefs", "One household"),
     ("decisions", "Decisions"),
     ("cleaning", "Cleaning"),
+    ("sequence", "What comes next"),
     ("language", "Language model"),
     ("taught", "Tasks"),
     ("limits", "Limits and words"),
@@ -71,6 +73,7 @@ def _sections(report: ReplayReport) -> list[Markup]:
         beliefs_section(report),
         decisions_section(report),
         cleaning_section(report),
+        sequence_section(report),
         language_section(report),
         taught_section(report.tasks),
         limits_section(report),

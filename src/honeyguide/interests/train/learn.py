@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.special import logsumexp
 
 from honeyguide.interests.sequence.histories import Sequences
 from honeyguide.interests.sequence.network import SequenceNetwork
-from honeyguide.interests.sequence.ranking import ndcg_of, ranks_of
+from honeyguide.interests.sequence.ranking import ndcg_of, parts_of, ranks_in
 from honeyguide.interests.train.feed import SequenceFeed
 from honeyguide.interests.train.module import SequenceModule
 from honeyguide.interests.train.plan import SequencePlan
@@ -23,6 +24,8 @@ from honeyguide.plm.train.loop import train
 from honeyguide.plm.train.schedule import Schedule
 from honeyguide.plm.train.terms import Term
 from honeyguide.types import Progress, Rows, Vectors, silent
+
+Curve = tuple[tuple[float, Mapping[str, float]], ...]
 
 _CHUNK = 65_536
 _ASKED = 5000  # users who are asked at a look, at the most
@@ -55,7 +58,7 @@ class LearnedSequences:
 
     network: SequenceNetwork
     best_epoch: float
-    curve: tuple[tuple[float, Mapping[str, float]], ...]
+    curve: Curve
     epochs: float
     seconds: float
 
@@ -107,11 +110,9 @@ def learn_sequences(
         nonlocal looking
         assert held_out is not None
         began = clock()
-        network = snapshot(module, scale)
-        ranks = ranks_of(network, held_out.sequences, held_out.targets)
-        ndcg = float(ndcg_of(ranks, K).mean())
+        figures = judged(snapshot(module, scale), held_out)
         looking += clock() - began
-        return {"missed": 1 - ndcg, "ndcg": ndcg, "recall": float((ranks < K).mean())}
+        return figures
 
     began = clock()
     outcome = train(
@@ -124,14 +125,39 @@ def learn_sequences(
         tracker=tracker,
         progress=progress,
     )
-    curve = tuple((step / feed.per_epoch, figures) for step, figures in outcome.history if "ndcg" in figures)
     return LearnedSequences(
         network=snapshot(module, scale),
         best_epoch=outcome.best_step / feed.per_epoch,
-        curve=curve,
+        curve=_curve(outcome.history, feed.per_epoch),
         epochs=outcome.steps / feed.per_epoch,
         seconds=clock() - began - looking,
     )
+
+
+def judged(network: SequenceNetwork, held_out: HeldOut) -> Mapping[str, float]:
+    """How well a network finds what was held out: `missed` is 1 - NDCG@10, `held_out` its loss over all items."""
+    gains, found, losses = 0.0, 0.0, 0.0
+    for users in parts_of(held_out.sequences, network.items):
+        part, targets = held_out.sequences.of_users(users), held_out.targets[users]
+        scores = network.score(part)
+        losses += float((logsumexp(scores, axis=1) - scores[np.arange(len(users)), targets]).sum())
+        ranks = ranks_in(scores, part, targets)
+        gains += float(ndcg_of(ranks, K).sum())
+        found += float((ranks < K).sum())
+    n = len(held_out.targets)
+    return {"missed": 1 - gains / n, "held_out": losses / n, "ndcg": gains / n, "recall": found / n}
+
+
+def _curve(history: Sequence[tuple[int, Mapping[str, float]]], per_epoch: int) -> Curve:
+    """Figures at each look, by epoch; `train` is the mean loss of the steps since the look before."""
+    found, losses = [], []
+    for step, figures in history:
+        losses.append(figures["sequences"])
+        if "held_out" in figures:
+            told = {name: figures[name] for name in ("held_out", "ndcg", "recall")}
+            found.append((step / per_epoch, {"train": float(np.mean(losses)), **told}))
+            losses = []
+    return tuple(found)
 
 
 def snapshot(module: SequenceModule, scale: float) -> SequenceNetwork:

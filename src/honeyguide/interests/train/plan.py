@@ -37,7 +37,7 @@ class SequencePlan:
     """Users in a batch."""
     look_every: int = 0
     """Steps between two looks at the events held out; 0 looks after every epoch."""
-    patience: int = 6
+    patience: int = 10
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -1,0 +1,32 @@
+"""How the sequence model of a shop was learned and how good its forecast is, out of their artefacts; no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from honeyguide import artifacts
+from honeyguide.evaluate.results import Curve, SequenceLearning
+from honeyguide.interests.forecast import ForecastQuality
+from honeyguide.interests.sequence.model import SequenceModel
+from honeyguide.shop.models import FORECAST, SEQUENCE
+
+
+def read_sequence(models: Path) -> SequenceLearning:
+    """What the artefacts say of their own making; NoArtifact where there are none."""
+    made = artifacts.load(models, SEQUENCE)
+    memory = SequenceModel.from_state(made.arrays, made.meta["sequence"]).memory
+    mixture = "The network is not mixed with what others took along: that found no more."
+    if memory is not None:
+        mixture = (
+            "Mixed in is what others took along with the user's items; the network's guess counts for "
+            f"{memory.backoff:g} pairs, and an item {memory.recency:g} times as much as the one taken after it."
+        )
+    judged = artifacts.load(models, FORECAST).meta["quality"]
+    forecast = None if judged is None else ForecastQuality(**judged)
+    return SequenceLearning(_curves(made.meta["curve"]), mixture, forecast)
+
+
+def _curves(points: list[dict[str, float]]) -> tuple[Curve, ...]:
+    names = [name for name in points[0] if name != "epoch"] if points else []
+    epochs = tuple(max(1, round(point["epoch"])) for point in points)
+    return tuple(Curve(name, epochs, tuple(point[name] for point in points)) for name in names)
