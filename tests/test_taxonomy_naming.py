@@ -101,3 +101,13 @@ def test_what_the_whole_shop_says_names_no_part_of_it() -> None:
     texts = [f"shoes, {kind}" for kind in ("boots", "sandals", "sneakers", "loafers", "clogs")] * 2
     assert names(texts, [0, 1, 2, 3, 4] * 2) == ["Boots", "Sandals", "Sneakers", "Loafers", "Clogs"]
     assert names(["shoes"] * 3, [0, 1, 2]) == ["Shoes", "Shoes 2", "Shoes 3"], "unless nothing else is said"
+
+
+def test_names_of_too_many_terms_come_last() -> None:
+    texts = ["shampoo", "soap", "candles", "towels"] * 3
+    vocabulary = Vocabulary.of(texts, np.ones(len(texts)))
+    (found,) = name_candidates(vocabulary, vocabulary.weight_in(np.zeros(12, dtype=np.int64), 1), longest=2)
+    said = [len(one.said) for one in found]
+    assert max(said) == 4
+    assert sorted(said, key=lambda count: count > 2) == said, "they only help where all others are taken"
+    assert found[0].score == 1

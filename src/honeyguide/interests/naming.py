@@ -26,6 +26,7 @@ _GROUPS = 3.0
 _MOST_TERMS = 4  # in a name that has to be told from others
 _FURTHER = 20  # terms to fall back on where the best ones are taken
 _LONGER = 0.25  # of the score, for every term more than it takes
+_TOO_LONG = 1.0  # of the score, where that are more terms than a name should have: it is then chosen in need
 _FURTHER_SCORE = 0.8
 _ALONE_SCORE = 0.7  # one word where two say more
 _NAMELESS = "Mixed items"
@@ -168,7 +169,7 @@ def _candidates(
     parts = [" ".join(term) for term, _ in ranked]
     best = min(enough, longest)
     named = [
-        Candidate.of(parts[:length], 1.0 - _LONGER * (length - best))
+        Candidate.of(parts[:length], 1.0 - _LONGER * (length - best) - _TOO_LONG * (length > longest))
         for length in range(best, len(parts) + 1)
         if length
     ]
