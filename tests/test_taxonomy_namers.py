@@ -114,6 +114,8 @@ def test_an_encoder_prefers_names_that_mean_the_same() -> None:
 
 
 def tiny_causal(folder: Path) -> Path:
+    """A Llama of two layers with random weights, always the same, that knows some of a shop's words."""
+    import torch
     from tokenizers import Tokenizer
     from tokenizers.models import WordLevel
     from tokenizers.pre_tokenizers import Whitespace
@@ -136,7 +138,9 @@ def tiny_causal(folder: Path) -> Path:
         max_position_embeddings=64,
         initializer_range=0.5,
     )
-    LlamaForCausalLM(config).save_pretrained(folder)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        LlamaForCausalLM(config).save_pretrained(folder)
     return folder
 
 
@@ -146,9 +150,7 @@ def test_a_causal_model_prefers_what_the_products_make_likelier(tmp_path: Path) 
 
     from honeyguide.interests.causal_namer import CausalNamer
 
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        folder = tiny_causal(tmp_path / "causal")
+    folder = tiny_causal(tmp_path / "causal")
     namer = CausalNamer.open(str(folder))
     assert namer.version == CausalNamer.open(str(folder)).version
     names = ["red wine", "dog", "chew toys food"]

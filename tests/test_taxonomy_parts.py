@@ -6,6 +6,8 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from honeyguide.errors import InvalidInput
 from honeyguide.interests.clusters import closeness, cluster
@@ -60,6 +62,32 @@ def test_a_node_that_says_nothing_of_its_own_is_left_out() -> None:
     assert node_parents(groups).tolist() == [8, 9, 9, 9, 7, 7, 10, 10, -1, -1, -1]
     assert depths(node_parents(groups)).tolist() == [1, 1, 1, 1, 2, 2, 1, 1, 0, 0, 0]
     assert held(node_parents(groups), 7).sum(axis=1).tolist() == [1] * 7 + [2, 1, 3, 3]
+
+
+@given(
+    levels=st.integers(2, 4),
+    leaves=st.integers(1, 12),
+    data=st.data(),
+)
+def test_any_groups_make_a_tree(levels: int, leaves: int, data: st.DataObject) -> None:
+    labels = st.lists(st.integers(0, 3), min_size=leaves, max_size=leaves)
+    nested = np.zeros(leaves, dtype=np.int64)
+    groups = []
+    for _ in range(levels - 1):  # each level's groups lie within those above
+        nested = np.unique(nested * 4 + np.array(data.draw(labels)), return_inverse=True)[1].ravel()
+        groups.append(nested)
+    parents = node_parents(np.array(groups))
+    below = np.flatnonzero(parents >= 0)
+    children = np.bincount(parents[below], minlength=len(parents))
+    tops = int((parents < 0).sum())
+    assert tops == len(np.unique(groups[0]))
+    assert (parents[-tops:] < 0).all(), "the top interests stand last"
+    assert (parents[below] > below).all(), "a parent stands after its children"
+    assert (children[:leaves] == 0).all()
+    assert (children[leaves:] > 0).all()
+    assert (children[leaves : len(parents) - tops] > 1).all(), "what lies between has several children"
+    tops_of = held(parents, leaves)[-tops:].argmax(axis=0)
+    assert len(set(zip(tops_of.tolist(), groups[0].tolist(), strict=True))) == tops
 
 
 def test_known_groups_stay_until_they_are_clearly_worse() -> None:

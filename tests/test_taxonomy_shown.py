@@ -11,6 +11,7 @@ import pytest
 
 from honeyguide import artifacts
 from honeyguide.cli.app import main
+from honeyguide.config import FILE_NAME
 from honeyguide.errors import InvalidInput
 from honeyguide.fit import fit
 from honeyguide.interests.outline import outline
@@ -19,6 +20,7 @@ from honeyguide.shop.workspace import Workspace
 from honeyguide.types import State
 from tests.fitted import copy_of, fitted_shop
 from tests.shop_fixture import NOW, PER_KIND, SPLIT
+from tests.test_taxonomy_namers import tiny_causal
 
 
 @pytest.fixture
@@ -104,6 +106,23 @@ def test_a_tree_from_before_there_were_ids_is_shown_and_gone_on_from(
     new = load_fitted(workspace.models, workspace.items).taxonomy
     assert not set(new.ids) & set(old.ids), "which items were where is not known: all of it is new"
     np.testing.assert_array_equal(new.leaf, tree.leaf)
+
+
+@pytest.mark.slow
+def test_a_model_that_is_configured_has_a_say_in_names_only(shop: Path, tmp_path: Path) -> None:
+    workspace = Workspace.at(copy_of(shop, tmp_path))
+    before = load_fitted(workspace.models, workspace.items).taxonomy
+    file = workspace.root / FILE_NAME
+    named = f'namer = "{tiny_causal(tmp_path / "causal")}"'
+    file.write_text(file.read_text().replace('namer = ""', named))
+    fit(workspace, now=NOW, until=SPLIT)
+    after = load_fitted(workspace.models, workspace.items).taxonomy
+    assert (before.growth.namer, after.growth.namer.split(" ")[:2]) == ("encoder", ["encoder,", "causal"])
+    assert after.ids == before.ids
+    np.testing.assert_array_equal(after.leaf, before.leaf)
+    assert set(after.growth.changes.renamed) == {
+        node for node, old, new in zip(after.ids, before.names, after.names, strict=True) if old != new
+    }
 
 
 def test_an_outline_needs_the_trees_own_items(shop: Path) -> None:
