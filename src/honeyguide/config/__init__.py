@@ -3,6 +3,7 @@
 from honeyguide.config.data import Clean, Labels
 from honeyguide.config.decide import Evaluate, Explore, Interests
 from honeyguide.config.language import Adapt, Compress, Distil, Plm, Teach, Training
+from honeyguide.config.rules import Rules
 from honeyguide.config.sequence import Sequence
 from honeyguide.config.settings import FILE_NAME, STAGES, Settings, load_settings, parse_settings
 
@@ -18,6 +19,7 @@ __all__ = [
     "Interests",
     "Labels",
     "Plm",
+    "Rules",
     "Sequence",
     "Settings",
     "Teach",

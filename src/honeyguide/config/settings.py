@@ -14,6 +14,7 @@ from honeyguide.config.bounds import at_least
 from honeyguide.config.data import Clean, Labels
 from honeyguide.config.decide import Evaluate, Explore, Interests
 from honeyguide.config.language import Adapt, Compress, Distil, Plm, Teach, Training
+from honeyguide.config.rules import Rules
 from honeyguide.config.sequence import Sequence
 from honeyguide.errors import InvalidSettings
 
@@ -41,6 +42,7 @@ class Settings:
     interests: Interests = field(default_factory=Interests)
     sequence: Sequence = field(default_factory=Sequence)
     explore: Explore = field(default_factory=Explore)
+    rules: Rules = field(default_factory=Rules)
     evaluate: Evaluate = field(default_factory=Evaluate)
 
     def __post_init__(self) -> None:
@@ -60,6 +62,7 @@ STAGES = MappingProxyType(
         "interests": Interests,
         "sequence": Sequence,
         "explore": Explore,
+        "rules": Rules,
         "evaluate": Evaluate,
     }
 )

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from honeyguide.interests.items import ItemFacts
 from honeyguide.interests.users import MILLI, WEEK_US, History, ShopperModel
+from honeyguide.retrieve.diversity import Limits
 from honeyguide.retrieve.exact import ExactRetriever
 from honeyguide.types import Rows
 
@@ -42,9 +43,14 @@ class CandidateSource:
         rng: np.random.Generator,
         *,
         allowed: NDArray[np.bool_] | None = None,
+        limits: Limits | None = None,
     ) -> Rows:
-        """(min(size, allowed),) distinct rows; `allowed` (n,) leaves out what may not be shown."""
-        basket = _Basket(len(self.items), self.size, allowed)
+        """(min(size, allowed),) distinct rows; `allowed` (n,) leaves out what may not be shown.
+
+        `limits` are over all n items: there are then no more candidates of a group than a page may hold, so that
+        whatever is drawn keeps to them.
+        """
+        basket = _Basket(len(self.items), self.size, allowed, limits)
         basket.add(self._own(history, now_us), OWN)
         basket.add(self._interests(history), INTERESTS)
         basket.add(self._popular[: 4 * self.size], POPULAR)
@@ -86,7 +92,10 @@ class CandidateSource:
 class _Basket:
     """Collects distinct rows up to a size."""
 
-    def __init__(self, n: int, size: int, allowed: NDArray[np.bool_] | None) -> None:
+    def __init__(
+        self, n: int, size: int, allowed: NDArray[np.bool_] | None, limits: Limits | None = None
+    ) -> None:
+        self._limits = limits
         self.taken = np.zeros(n, dtype=np.bool_) if allowed is None else ~allowed
         self.size = min(size, int((~self.taken).sum()))
         self._parts: list[Rows] = []
@@ -94,10 +103,23 @@ class _Basket:
 
     def add(self, rows: Rows, share: float) -> None:
         """Take the first rows that are still free, at most this share of the basket."""
-        fresh = rows[~self.taken[rows]][: min(round(share * self.size), self.room)]
+        fresh = rows[~self.taken[rows]]
+        fresh = self._within(fresh, min(round(share * self.size), self.room))
         self.taken[fresh] = True
         self._parts.append(fresh)
         self._count += len(fresh)
+
+    def _within(self, rows: Rows, most: int) -> Rows:
+        if self._limits is None:
+            return rows[:most]
+        found: list[int] = []
+        for row in rows[self._limits.free[rows]].tolist():
+            if len(found) == most:
+                break
+            if self._limits.free[row]:
+                self._limits.take(row)
+                found.append(row)
+        return np.array(found, dtype=np.int64)
 
     @property
     def room(self) -> int:

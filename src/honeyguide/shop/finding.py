@@ -19,8 +19,9 @@ RELATED, TEXTS = "related", "texts"
 class Finding:
     """The artefacts behind similar items and search, each loaded at its first use."""
 
-    def __init__(self, models: Path, catalog: str) -> None:
-        """`catalog` is the version of the catalogue that they have to be of."""
+    def __init__(self, models: Path, items: Path, catalog: str) -> None:
+        """`items` is the catalogue's file, and `catalog` the version of it that they have to be of."""
+        self.items = items
         self._models = models
         self._catalog = catalog
 
@@ -30,18 +31,27 @@ class Finding:
         return Related.from_state(self._load(RELATED).arrays)
 
     @cached_property
-    def _texts(self) -> tuple[Vectors, Rows]:
+    def _texts(self) -> tuple[Vectors, Rows, Vectors]:
         arrays = self._load(TEXTS).arrays
-        return arrays["vectors"].astype(np.float32), arrays["of"]
+        vectors = arrays["vectors"].astype(np.float32)
+        centre = vectors.mean(axis=0)
+        return _from(centre, vectors), arrays["of"], centre
 
     def text_likeness(self, vector: Vectors) -> Vectors:
-        """(n,): the cosine of a unit vector (d,) with each item's text."""
-        vectors, of = self._texts
+        """(n,): the cosine of a vector (d,) of `text_vectors` or `query_vector` with each item's text.
+
+        It is taken from the mean of the catalogue: what all of its texts have in common tells none of them apart.
+        """
+        vectors, of, _ = self._texts
         return np.asarray((vectors @ vector)[of])
+
+    def query_vector(self, query: str) -> Vectors:
+        """(d,): what the encoder makes of a query."""
+        return np.asarray(_from(self._texts[2], self.encoder.encode([query]))[0])
 
     def text_vectors(self, rows: Rows) -> Vectors:
         """(r, d): the vectors of some items' texts."""
-        vectors, of = self._texts
+        vectors, of, _ = self._texts
         return np.asarray(vectors[of[rows]])
 
     @cached_property
@@ -60,3 +70,10 @@ class Finding:
         if found.meta["catalog"] != self._catalog:
             raise NotReady("the catalogue has changed since the shop was fitted. Run: honeyguide fit")
         return found
+
+
+def _from(centre: Vectors, vectors: Vectors) -> Vectors:
+    """(n, d): unit vectors as seen from the centre; what has no text stays zero."""
+    moved = np.where(vectors.any(axis=1, keepdims=True), vectors - centre, 0.0)
+    norm = np.linalg.norm(moved, axis=1, keepdims=True)
+    return np.asarray(np.divide(moved, norm, out=np.zeros_like(moved), where=norm > 1e-6), dtype=np.float32)

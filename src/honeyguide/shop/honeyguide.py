@@ -13,12 +13,12 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
-from honeyguide.config import Settings
+from honeyguide.config import Rules, Settings
 from honeyguide.data.table import to_us
 from honeyguide.errors import InvalidInput, UnknownItem
 from honeyguide.explore.decide import Request, decide, stream
 from honeyguide.explore.tradeoff import Tradeoff
-from honeyguide.interests.users import History
+from honeyguide.interests.users import DAY_US, History
 from honeyguide.journal.learner import Learner
 from honeyguide.journal.protocol import Journal
 from honeyguide.journal.sqlite import SqliteJournal
@@ -27,9 +27,11 @@ from honeyguide.shop.candidates import CandidateSource
 from honeyguide.shop.explain import Explainer
 from honeyguide.shop.models import Fitted, load_fitted
 from honeyguide.shop.policies import make_tradeoff
+from honeyguide.shop.recommend import Listed, PosteriorScorer, listed, with_pins
 from honeyguide.shop.related import Neighbour, Neighbours
+from honeyguide.shop.rules import RuleBook, Ruling
 from honeyguide.shop.workspace import Workspace
-from honeyguide.types import Candidates, Decision, Event, EventKind
+from honeyguide.types import Candidates, Decision, Event, EventKind, Rows
 
 _FITTED_AS = "shop.fitted_as"
 _BATCH = 500  # journal records read at once: about 7 MB of decisions
@@ -53,9 +55,11 @@ class Honeyguide:
         labels = settings.labels
         self.model = fitted.shopper_model(settings)
         self._source = CandidateSource(self.model, size=settings.explore.candidates)
+        self._wide = CandidateSource(self.model, size=5 * settings.explore.candidates)
         self._explainer = Explainer(self.model, fitted.taxonomy)
         self._beliefs = Beliefs(self.model, fitted)
         self._neighbours = Neighbours(fitted.catalog, fitted.finding)
+        self._book = RuleBook(fitted.catalog, fitted.finding.items, settings.rules)
         self._folded: dict[str, History] = {}
         self._feedback: dict[str, Event] = {}
         self._events_read = 0
@@ -82,12 +86,14 @@ class Honeyguide:
         now: datetime | None = None,
         surface: str = "default",
         exclude: Collection[str] = (),
+        rules: Rules | None = None,
         decision_id: str | None = None,
     ) -> Decision:
         """A page of `k` items for this user, with propensities; in the journal before it is returned.
 
-        `exclude` are item ids not to show; a user who was never seen gets the prior over users.
-        UnknownItem, InvalidInput.
+        `exclude` are item ids not to show, and `rules` narrow the shop's own; boosts, pins and diversity are for
+        `recommend`, for what is drawn is the policy's own answer. A user who was never seen gets the prior over
+        users. UnknownItem, InvalidInput.
         """
         _check_user(user_id)
         time = now or self.clock()
@@ -95,9 +101,7 @@ class Honeyguide:
         history = self.history(user_id)
         name = decision_id or uuid4().hex
         rng = stream(self.settings.seed, name)
-        rows = self._source.rows(history, now_us, rng, allowed=self._allowed(exclude))
-        if not len(rows):
-            raise InvalidInput("every item is excluded: there is nothing left to show")
+        rows = self._candidates(history, now_us, rng, exclude, rules)
         features = self.model.features(history, rows, now_us)
         horizon = self.settings.explore.horizon_days
         candidates = Candidates(
@@ -163,6 +167,48 @@ class Honeyguide:
         now_us = to_us(now or self.clock())
         return self._beliefs.of(self.policy.posterior, user_id, history, now_us)[:top]
 
+    def recommend(
+        self, user_id: str, *, k: int = 10, rules: Rules | None = None, now: datetime | None = None
+    ) -> tuple[Listed, ...]:
+        """At most `k` items by what they are expected to earn, within the rules; nothing is drawn or written down.
+
+        There are fewer where the rules leave no more, and no more than five times [explore] candidates.
+        """
+        _check_user(user_id)
+        history, now_us = self.history(user_id), to_us(now or self.clock())
+        ruling = self._book.ruling(rules)
+        rng = stream(self.settings.seed, f"recommend:{user_id}")
+        rows = with_pins(self._wide.rows(history, now_us, rng, allowed=ruling.allowed), ruling)
+        scores = PosteriorScorer(self.policy, self.model, user_id).scores(history, rows, now_us)
+        explain = self._explainer.of(history, rows, self.model.features(history, rows, now_us), now_us)
+        why = tuple(explain(at, False) for at in range(len(rows)))
+        return listed(self.fitted.catalog, rows, scores, self.fitted.items.vectors[rows], ruling, k, why)
+
+    def popular(self, *, k: int = 10, rules: Rules | None = None) -> tuple[Listed, ...]:
+        """At most `k` items that were taken most lately: for a visitor of whom nothing is known; NotReady."""
+        lately = self.fitted.finding.related.popular
+        return self._by(lately, np.flatnonzero(lately > 0), "popular lately", k, rules)
+
+    def new(self, *, k: int = 10, rules: Rules | None = None) -> tuple[Listed, ...]:
+        """At most `k` items that were first taken last, the newest first; NotReady."""
+        first = self.fitted.finding.related.first_us
+        return self._by(first / DAY_US, np.flatnonzero(first >= 0), "new in the shop", k, rules)
+
+    def _by(
+        self, scores: NDArray[np.float64], rows: Rows, why: str, k: int, rules: Rules | None
+    ) -> tuple[Listed, ...]:
+        ruling = self._book.ruling(rules)
+        rows = rows[ruling.allowed[rows]]
+        most = max(5 * self.settings.explore.candidates, k)
+        best = (
+            rows
+            if ruling.groups
+            else rows[np.argsort(-ruling.boosted(scores[rows], rows), kind="stable")[:most]]
+        )
+        near = with_pins(best, ruling)
+        vectors = self.fitted.items.vectors[near]
+        return listed(self.fitted.catalog, near, scores[near], vectors, ruling, k, (why,) * len(near))
+
     def similar(self, item_id: str, *, k: int = 10) -> tuple[Neighbour, ...]:
         """At most `k` items that may stand for this one, the most alike first; UnknownItem, NotReady."""
         row = self.fitted.catalog.row(item_id)
@@ -191,12 +237,30 @@ class Honeyguide:
     ) -> None:
         self.close()
 
-    def _allowed(self, exclude: Collection[str]) -> NDArray[np.bool_] | None:
-        if not exclude:
-            return None
-        allowed = np.ones(len(self.fitted.items), dtype=np.bool_)
-        allowed[self.fitted.catalog.rows(list(exclude))] = False
-        return allowed
+    def _candidates(
+        self,
+        history: History,
+        now_us: int,
+        rng: np.random.Generator,
+        exclude: Collection[str],
+        rules: Rules | None,
+    ) -> Rows:
+        if rules is not None and (rules.boosts or rules.pins or rules.diversity):
+            raise InvalidInput(
+                "boosts, pins and diversity would change what is drawn: ask recommend for them"
+            )
+        ruling = self._ruling(rules, exclude)
+        every = np.arange(len(self.fitted.items))
+        limits = ruling.limits(every) if ruling.groups else None
+        return self._source.rows(history, now_us, rng, allowed=ruling.allowed, limits=limits)
+
+    def _ruling(self, rules: Rules | None, exclude: Collection[str]) -> Ruling:
+        ruling = self._book.ruling(rules)
+        if exclude:
+            ruling.allowed[self.fitted.catalog.rows(list(exclude))] = False
+            if not ruling.allowed.any():
+                raise InvalidInput("every item is excluded: there is nothing left to show")
+        return ruling
 
     def _open_learner(self, window: timedelta) -> Learner[Tradeoff]:
         policy = make_tradeoff(self.fitted.policy_state, self.settings.explore, seed=self.settings.seed)

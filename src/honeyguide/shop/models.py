@@ -85,7 +85,7 @@ def load_fitted(models: Path, items_path: Path) -> Fitted:
         journal_offset=int(policy.meta["journal_offset"]),
         sequence=_sequence(models, policy.meta.get("sequence")),
         forecast=_forecast(models, policy.meta.get("forecast")),
-        finding=Finding(models, catalog.version),
+        finding=Finding(models, items_path, catalog.version),
     )
 
 

@@ -83,14 +83,17 @@ class Neighbours:
         near = near[allowed[near] & (evidence[near] >= EVIDENCE)]
         same = self._sorts[near] == self._sorts[row]
         order = np.lexsort((near, -evidence[near], same))
-        return self._told(row, near[order[:k]], evidence, text)
+        return self._told(row, near[order[:k]], evidence, text, by_text=False)
 
     def _text(self, row: int) -> Floats:
         """(n,): the cosine of the item's text with all."""
         own = self._finding.text_vectors(np.array([row]))[0]
         return self._finding.text_likeness(own).astype(np.float64)
 
-    def _told(self, row: int, rows: Rows, score: Floats, text: Floats) -> tuple[Neighbour, ...]:
+    def _told(
+        self, row: int, rows: Rows, score: Floats, text: Floats, *, by_text: bool = True
+    ) -> tuple[Neighbour, ...]:
+        said = text if by_text else np.zeros(len(text))
         related = self._finding.related
         near, counted = related.neighbours(row)
         both = np.zeros(len(text), dtype=np.int64)
@@ -107,7 +110,7 @@ class Neighbours:
                 support=float(pairs.support[at]),
                 confidence=float(pairs.confidence[at]),
                 lift=float(pairs.lift[at]),
-                why=_why(float(text[other]), int(pairs.both[at]), float(pairs.lift[at])),
+                why=_why(said[other], int(pairs.both[at]), float(pairs.lift[at])),
             )
             for at, other in enumerate(rows.tolist())
         )

@@ -1,0 +1,85 @@
+"""Lists that only exploit: ranked by a score, within the shop's rules, as diverse as these ask for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from honeyguide.data.catalog import Catalog
+from honeyguide.errors import InvalidInput
+from honeyguide.interests.users import History, ShopperModel
+from honeyguide.retrieve.diversity import choose, make_diverse
+from honeyguide.shop.rules import Ruling
+from honeyguide.types import Candidates, Floats, Policy, Rows, Vectors
+
+
+class Scorer(Protocol):
+    """Whatever says how much a user wants items."""
+
+    def scores(self, history: History, rows: Rows, now_us: int) -> Floats:
+        """(n,): the higher, the rather; finite."""
+        ...
+
+
+class PosteriorScorer:
+    """The reward that the policy's posterior expects of showing an item to one user."""
+
+    def __init__(self, policy: Policy, model: ShopperModel, user_id: str) -> None:
+        self._policy = policy
+        self._model = model
+        self._user = user_id
+
+    def scores(self, history: History, rows: Rows, now_us: int) -> Floats:
+        """(n,): expected rewards; nothing is learned or written down."""
+        ids = tuple(map(self._model.catalog.ids.__getitem__, rows.tolist()))
+        candidates = Candidates(self._user, ids, self._model.features(history, rows, now_us))
+        return self._policy.plan(candidates).scores
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An item of a list: its score after boosts, and why it stands there."""
+
+    item_id: str
+    score: float
+    why: str
+    pinned: bool = False
+
+
+def listed(
+    catalog: Catalog,
+    rows: Rows,
+    scores: Floats,
+    vectors: Vectors,
+    ruling: Ruling,
+    k: int,
+    why: tuple[str, ...],
+) -> tuple[Listed, ...]:
+    """At most `k` of the candidate `rows` (n,), by their `scores` (n,), as the rules have it.
+
+    `vectors` (n, d) say which are alike. It is shorter where limits or filters leave no more.
+    """
+    if k < 1:
+        raise InvalidInput(f"k must be at least 1, got {k}")
+    boosted = ruling.boosted(scores, rows)
+    place = {int(row): at for at, row in enumerate(rows)}
+    pins = {slot: place[row] for slot, row in ruling.pins.items() if slot < k}
+    diverse = make_diverse(ruling.diversify, boosted, vectors, ruling.diversity)
+    chosen = choose(diverse, ruling.limits(rows), k, pins)
+    return tuple(
+        Listed(
+            item_id=catalog.ids[rows[at]],
+            score=float(boosted[at]),
+            why="put here by the shop" if at in pins.values() else why[at],
+            pinned=at in pins.values(),
+        )
+        for at in chosen.tolist()
+    )
+
+
+def with_pins(rows: Rows, ruling: Ruling) -> Rows:
+    """The candidates, and what is pinned, once each."""
+    pinned = np.array(list(ruling.pins.values()), dtype=np.int64)
+    return np.concatenate([rows, pinned[~np.isin(pinned, rows)]])
