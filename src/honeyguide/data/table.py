@@ -29,7 +29,8 @@ class EventTable:
 
     `users` are the user ids; `user` (n,) int32 rows into them, `item` (n,) int32 catalogue rows with -1 for none,
     `time_us` (n,) int64 epoch microseconds, `kind` (n,) int8 positions in EVENT_KINDS, `value` (n,) float32
-    with NaN for none.
+    with NaN for none. `query` (n,) int32 rows into `queries`, the distinct searches, with -1 for none; None is none
+    anywhere.
     """
 
     users: tuple[str, ...]
@@ -38,9 +39,13 @@ class EventTable:
     time_us: NDArray[np.int64]
     kind: NDArray[np.int8]
     value: NDArray[np.float32]
+    query: NDArray[np.int32] | None = None
+    queries: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         lengths = {len(self.user), len(self.item), len(self.time_us), len(self.kind), len(self.value)}
+        if self.query is not None:
+            lengths.add(len(self.query))
         if len(lengths) != 1:
             raise InvalidInput(f"all columns need one length, got {sorted(lengths)}")
         if (np.diff(self.time_us) < 0).any():
@@ -55,6 +60,9 @@ class EventTable:
         digest = hashlib.sha256("\x00".join(self.users).encode())
         for column in (self.user, self.item, self.time_us, self.kind, self.value):
             digest.update(np.ascontiguousarray(column).data)
+        if self.query is not None and self.queries:
+            digest.update("\x00".join(self.queries).encode("utf-8", "surrogatepass"))
+            digest.update(np.ascontiguousarray(self.query).data)
         return digest.hexdigest()[:12]
 
     @cached_property
@@ -86,6 +94,7 @@ class EventTable:
             time_us=self.time_us[part],
             kind=self.kind[part],
             value=self.value[part],
+            query=None if self.query is None else self.query[part],
         )
 
 
@@ -100,20 +109,22 @@ def load_events(
     with database() as db:
         db.execute(f"""
             CREATE TABLE chosen AS
-            SELECT event_id, user_id, item_id, epoch_us(time) AS time_us, kind, value
+            SELECT event_id, user_id, item_id, epoch_us(time) AS time_us, kind, value, nullif(query, '') AS query
             FROM ({stored_table(db, path, EVENTS)}) WHERE {_between(since, until)}""")
         users = number_distinct(db, "user_id", "people")
         items = number_distinct(db, "item_id", "items")
+        queries = number_distinct(db, "query", "searches")
         kinds = ", ".join(literal(kind) for kind in EVENT_KINDS)
         columns = db.execute(f"""
             SELECT people.row::INTEGER AS user, coalesce(items.row, -1)::INTEGER AS item, time_us,
                    (list_position([{kinds}], kind) - 1)::TINYINT AS kind,
-                   coalesce(value, 'nan'::DOUBLE)::FLOAT AS value
+                   coalesce(value, 'nan'::DOUBLE)::FLOAT AS value, coalesce(searches.row, -1)::INTEGER AS query
             FROM chosen JOIN people USING (user_id) LEFT JOIN items USING (item_id)
+                        LEFT JOIN searches USING (query)
             ORDER BY time_us, event_id""").fetchnumpy()
     columns = {name: plain(column) for name, column in columns.items()}
     rows = np.append(catalog.rows(items), -1).astype(np.int32)  # the last one answers for -1, no item
-    return EventTable(users=users, **{**columns, "item": rows[columns["item"]]})
+    return EventTable(users=users, queries=queries, **{**columns, "item": rows[columns["item"]]})
 
 
 def user_events(

@@ -8,9 +8,8 @@ from honeyguide import artifacts
 from honeyguide.artifacts import key_of
 from honeyguide.config import Settings
 from honeyguide.data.table import EventTable
-from honeyguide.fit.sequence import part
+from honeyguide.fit.sequence import part, sequences_of
 from honeyguide.interests.forecast import learn_forecast
-from honeyguide.interests.sequence.histories import Sequences
 from honeyguide.interests.sequence.model import SequenceModel
 from honeyguide.interests.taxonomy import Taxonomy
 from honeyguide.interests.transitions import Transitions
@@ -38,7 +37,7 @@ def forecast_stage(
     if known := artifacts.load_if_made_from(workspace.models, FORECAST, key):
         return known.version
     with stage("Learn which interest comes next"):
-        known_events, asked, targets = part(Sequences.of(table), settings)
+        known_events, asked, targets = part(sequences_of(table, len(taxonomy.leaf)), settings)
         transitions = Transitions.of(known_events, taxonomy.leaf, len(taxonomy))
         forecast, quality = learn_forecast(
             model, transitions, taxonomy.leaf, asked, targets, seed=settings.seed

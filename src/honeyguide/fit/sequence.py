@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +14,8 @@ from honeyguide.data.catalog import Catalog
 from honeyguide.data.table import EventTable
 from honeyguide.interests.sequence.histories import Sequences
 from honeyguide.interests.sequence.model import SequenceModel, mixed
+from honeyguide.plm.serving import open_encoder
+from honeyguide.plm.vectors import catalogue_vectors
 from honeyguide.shop.models import ENCODER, SEQUENCE
 from honeyguide.shop.workspace import Workspace
 from honeyguide.types import Progress, Rows, Stage, Vectors
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from honeyguide.interests.train.plan import SequencePlan
 
 _POOL = 5000  # items that stand for all where one user is asked about
+_SEARCHES = 20_000  # distinct searches that are read, the most frequent ones
 _HELD = 5000  # users whose last event is held out, at the most
 
 
@@ -35,22 +38,29 @@ def sequence_stage(
 ) -> SequenceModel | None:
     """The sequence model over the item vectors; None where the settings do without, or nobody took two items."""
     given = settings.sequence
-    sequences = Sequences.of(table)
+    sequences = sequences_of(table, len(catalog))
     if not given.steps or not (sequences.lengths > 1).any():
         return None
     encoder = artifacts.current(workspace.models, ENCODER)
     key = key_of("sequence", catalog.version, encoder, table.version, asdict(given), settings.seed)
     if known := artifacts.load_if_made_from(workspace.models, SEQUENCE, key):
         return SequenceModel.from_state(known.arrays, known.meta["sequence"])
+    searches = _search_vectors(workspace, settings, table, vectors.shape[1], stage)
     with stage("Learn what users take next") as progress:
-        model, curve = _learned(workspace, settings, vectors, sequences, progress)
+        model, curve = _learned(workspace, settings, vectors, searches, sequences, progress)
+    model = replace(model, queries=table.queries)
     arrays, meta = model.state()
     artifacts.save(workspace.models, SEQUENCE, arrays, {"key": key, "sequence": meta, "curve": curve})
     return model
 
 
 def _learned(
-    workspace: Workspace, settings: Settings, vectors: Vectors, sequences: Sequences, progress: Progress
+    workspace: Workspace,
+    settings: Settings,
+    vectors: Vectors,
+    searches: Vectors,
+    sequences: Sequences,
+    progress: Progress,
 ) -> tuple[SequenceModel, list[dict[str, float]]]:
     import torch
 
@@ -60,8 +70,11 @@ def _learned(
     items, given = len(vectors), settings.sequence
     known, asked, targets = part(sequences, settings)
     held_out = HeldOut(asked, targets)
+    centre = vectors.mean(axis=0)
     learned = learn_sequences(
-        vectors - vectors.mean(axis=0),
+        np.concatenate(
+            [vectors - centre, np.where(searches.any(axis=1, keepdims=True), searches - centre, 0)]
+        ),
         items,
         known,
         held_out,
@@ -73,10 +86,35 @@ def _learned(
     model = SequenceModel(learned.network)
     if given.memory:
         model = mixed(learned.network, known, asked, targets)
-    taken = np.bincount(sequences.tokens, minlength=items)
+    taken = np.bincount(sequences.tokens[sequences.tokens < items], minlength=items)
     pool = np.sort(np.argsort(-taken, kind="stable")[:_POOL])
     curve = [{"epoch": epoch, **figures} for epoch, figures in learned.curve]
     return SequenceModel(model.network, model.memory, pool if len(pool) < items else None), curve
+
+
+def sequences_of(table: EventTable, items: int) -> Sequences:
+    """What is learned from: searches after a user's last item are followed by nothing, and left out."""
+    return Sequences.of(table, items).ending_in_items(items)
+
+
+def _search_vectors(
+    workspace: Workspace, settings: Settings, table: EventTable, dim: int, stage: Stage
+) -> Vectors:
+    """(queries, dim): of all searches; of very many only the most frequent are read, and the others' are 0."""
+    found = np.zeros((len(table.queries), dim), dtype=np.float32)
+    if table.query is None or not table.queries:
+        return found
+    asked = np.bincount(table.query[table.query >= 0], minlength=len(table.queries))
+    chosen = np.sort(np.argsort(-asked, kind="stable")[:_SEARCHES])
+    encoder = open_encoder(
+        artifacts.load(workspace.models, ENCODER), batch_size=settings.plm.batch_size, prompt="query"
+    )
+    with stage("Read the searches with the language model") as progress:
+        texts = [table.queries[row] for row in chosen]
+        found[chosen] = catalogue_vectors(
+            encoder, texts, cache=workspace.cache / "searches", progress=progress
+        )
+    return found
 
 
 def _plan(given: Sequence, seed: int) -> SequencePlan:

@@ -133,10 +133,20 @@ class ShopperModel:
         return replace(touched, days=days, seen=seen, recent=recent)
 
     def _read(self, recent: Recent, event: Event, time_us: int, mark: np.uint64) -> Recent:
-        if self.sequence is None or event.item_id is None or event.kind not in READ:
+        if self.sequence is None or event.kind not in READ:
             return recent
-        row, kind = self.catalog.row(event.item_id), EVENT_KINDS.index(event.kind)
-        return recent.add(row, kind, time_us, mark, longest=self.sequence.network.shape.longest)
+        token = self._token(event)
+        if token is None:
+            return recent
+        kind, longest = EVENT_KINDS.index(event.kind), self.sequence.network.shape.longest
+        return recent.add(token, kind, time_us, mark, longest=longest)
+
+    def _token(self, event: Event) -> int | None:
+        """What the sequence model reads of an event: its item, or else its search where that is known."""
+        if event.item_id is not None:
+            return self.catalog.row(event.item_id)
+        assert self.sequence is not None
+        return None if event.query is None else self.sequence.query_token(event.query)
 
     def vector(self, state: History) -> Vectors:
         """(t,): the mean vector of what was touched, old touches fading by half-life; unit norm or zero."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from honeyguide.config import Settings
 from honeyguide.data.labels.visits import Outcomes, Visits, outcomes, visits
 from honeyguide.data.table import EventTable
 from honeyguide.errors import InvalidInput
-from honeyguide.interests.sequence.histories import READ
+from honeyguide.interests.sequence.histories import READ, tokens_of
 from honeyguide.interests.sequence.recent import NOTHING, Recent
 from honeyguide.interests.users import DAY_US, MILLI, History, ShopperModel
 from honeyguide.shop.candidates import CandidateSource
@@ -33,7 +34,7 @@ class Examples:
     pages: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class PastPages:
     """The log seen as visits: what was known before each, and what the user took after it."""
 
@@ -69,11 +70,13 @@ class PastPages:
         sequence = self.model.sequence
         if sequence is None:
             return NOTHING
-        read = mine[(self.table.item[mine] >= 0) & _READ[self.table.kind[mine]]]
+        read = mine[(self._token[mine] >= 0) & _READ[self.table.kind[mine]]]
         read = read[-sequence.network.shape.longest :]
-        return Recent.of(
-            self.table.item[read].astype(np.int64), self.table.kind[read], self.table.time_us[read]
-        )
+        return Recent.of(self._token[read], self.table.kind[read], self.table.time_us[read])
+
+    @cached_property
+    def _token(self) -> NDArray[np.int64]:
+        return tokens_of(self.table, len(self.model.catalog))
 
     def examples(self, source: CandidateSource, seed: int, progress: Progress) -> Examples:
         """For every chosen visit: the candidates as they would have been, and what they would have earned."""

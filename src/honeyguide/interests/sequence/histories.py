@@ -37,6 +37,14 @@ def gap_classes(gap_us: NDArray[np.int64]) -> NDArray[np.int8]:
     return (1 + np.searchsorted(_GAPS_US, gap_us, side="right")).astype(np.int8)
 
 
+def tokens_of(table: EventTable, items: int) -> Rows:
+    """(n,): what each event is about: an item, else `items` + the row of its query, else -1."""
+    token = table.item.astype(np.int64)
+    if table.query is None:
+        return token
+    return np.where((token < 0) & (table.query >= 0), items + table.query.astype(np.int64), token)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Sequences:
     """The events of u users in the order of time: those of user i lie at `starts[i]:starts[i + 1]`.
@@ -66,9 +74,13 @@ class Sequences:
         return np.diff(self.starts)
 
     @classmethod
-    def of(cls, table: EventTable, kinds: tuple[EventKind, ...] = READ) -> Self:
-        """The events of these kinds that are about an item; user i of the table is user i here."""
-        counts = np.isin(table.kind, [EVENT_KINDS.index(kind) for kind in kinds]) & (table.item >= 0)
+    def of(cls, table: EventTable, items: int, kinds: tuple[EventKind, ...] = READ) -> Self:
+        """The events of these kinds about one of `items` items, and searches; user i of the table is user i here.
+
+        The token of a search is `items` + its query's row; one about an item is read as that item.
+        """
+        token = tokens_of(table, items)
+        counts = np.isin(table.kind, [EVENT_KINDS.index(kind) for kind in kinds]) & (token >= 0)
         order = table.by_user[counts[table.by_user]]
         users, times = table.user[order], table.time_us[order]
         gaps = np.zeros(len(order), dtype=np.int8)
@@ -76,7 +88,7 @@ class Sequences:
         gaps[same] = gap_classes(times[same] - times[same - 1])
         lengths = np.bincount(users, minlength=len(table.users))
         starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        return cls(table.item[order].astype(np.int64), table.kind[order], gaps, starts)
+        return cls(token[order], table.kind[order], gaps, starts)
 
     @classmethod
     def of_items(cls, items: Rows, starts: Rows, kind: EventKind = "purchase") -> Self:
@@ -110,6 +122,16 @@ class Sequences:
         found = np.full(len(self), -1, dtype=np.int64)
         found[there] = self.tokens[at[there]]
         return found
+
+    def ending_in_items(self, items: int) -> Sequences:
+        """Each user's events up to the last one that is about an item."""
+        last = np.zeros(len(self), dtype=np.int64)
+        user = np.repeat(np.arange(len(self)), self.lengths)
+        item = np.flatnonzero(self.tokens < items)
+        np.maximum.at(last, user[item], item - self.starts[:-1][user[item]] + 1)
+        kept = np.arange(len(self.tokens)) - self.starts[:-1][user] < last[user]
+        starts = np.concatenate([[0], np.cumsum(last)]).astype(np.int64)
+        return Sequences(self.tokens[kept], self.kinds[kept], self.gaps[kept], starts)
 
     def of_users(self, users: Rows) -> Sequences:
         """The sequences of some users, in that order."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
 
+from honeyguide.artifacts import pack_strings, unpack_strings
+from honeyguide.data.textclean import normalise_query
 from honeyguide.interests.sequence.histories import Sequences
 from honeyguide.interests.sequence.memory import Memory
 from honeyguide.interests.sequence.network import SequenceNetwork
@@ -26,6 +28,17 @@ class SequenceModel:
     memory: Memory | None = None
     pool: Rows | None = None
     """(p,): items that stand for all where a single user is asked about, the most taken ones; None is all."""
+    queries: tuple[str, ...] = ()
+    """The searches that it can read; the token of one is its place after the items."""
+    _tokens: dict[str, int] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        tokens = {query: self.items + row for row, query in enumerate(self.queries)}
+        object.__setattr__(self, "_tokens", tokens)
+
+    def query_token(self, query: str) -> int | None:
+        """The token of a search, however it is written; None for one that nobody made before the fit."""
+        return self._tokens.get(normalise_query(query))
 
     @property
     def items(self) -> int:
@@ -51,15 +64,20 @@ class SequenceModel:
     def state(self) -> tuple[State, dict[str, Any]]:
         """The model as named arrays and JSON."""
         arrays, meta = self.network.state()
-        more = {} if self.pool is None else {"pool": self.pool}
+        more: State = {} if self.pool is None else {"pool": self.pool}
+        if self.queries:
+            more["queries.text"], more["queries.offsets"] = pack_strings(self.queries)
         return {**arrays, **more, **(self.memory.state() if self.memory else {})}, meta
 
     @classmethod
     def from_state(cls, arrays: State, meta: dict[str, Any]) -> Self:
         """The model whose `state()` this is; DamagedArtifact where something is missing."""
-        own = {name: a for name, a in arrays.items() if name != "pool" and not name.startswith("memory.")}
+        own = {name: a for name, a in arrays.items() if not name.startswith(("pool", "queries.", "memory."))}
         memory = Memory.from_state(arrays) if "memory.how" in arrays else None
-        return cls(SequenceNetwork.from_state(own, meta), memory, arrays.get("pool"))
+        queries: tuple[str, ...] = ()
+        if "queries.text" in arrays:
+            queries = tuple(unpack_strings(arrays["queries.text"], arrays["queries.offsets"]))
+        return cls(SequenceNetwork.from_state(own, meta), memory, arrays.get("pool"), queries)
 
 
 def mixed(
