@@ -86,6 +86,13 @@ def test_chances_sum_to_one_for_strangers_queries_and_unpaired_items_too(backoff
     assert (found >= 0).all()
 
 
+def test_a_single_user_and_some_items_have_the_same_chances() -> None:
+    model = SequenceModel(untaught(), Memory.of(LOG, ITEMS))
+    rows = np.array([4, 0, 1])
+    for asked in (sequences([0, 3, 1]), sequences([]), sequences([5])):
+        assert model.chances(asked, rows) == pytest.approx(model.score(asked)[0, rows], abs=1e-6)
+
+
 def test_what_is_not_kept_is_left_to_the_network() -> None:
     memory = Memory.of(LOG, ITEMS, fading=1.0, kept=1)
     assert memory.counts.toarray()[0].tolist() == [0, 2, 0, 0, 0, 0]

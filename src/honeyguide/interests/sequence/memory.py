@@ -82,11 +82,14 @@ class Memory:
     def mix_some(self, sequence: Sequences, rows: Rows, guessed: Vectors) -> Vectors:
         """(r,): the same for a single user and some `rows` (r,), of which the network's guesses are given (r,)."""
         asking, left = self._asking(sequence)
-        found = np.zeros(len(self.totals), dtype=np.float32)
-        for row, weight in zip(asking.indices, asking.data, strict=True):
-            part = slice(self.counts.indptr[row], self.counts.indptr[row + 1])
-            found[self.counts.indices[part]] += weight * self.counts.data[part]
-        return found[rows] + np.float32(left[0]) * guessed
+        lengths = np.diff(self.counts.indptr)[asking.indices]
+        ends = np.cumsum(lengths)
+        at = np.repeat(self.counts.indptr[asking.indices] - ends + lengths, lengths) + np.arange(
+            lengths.sum()
+        )
+        pairs = np.repeat(asking.data, lengths) * self.counts.data[at]
+        found = np.bincount(self.counts.indices[at], weights=pairs, minlength=len(self.totals))
+        return np.asarray(found[rows] + left[0] * guessed, dtype=np.float32)
 
     def _asking(self, sequences: Sequences) -> tuple[csr_matrix, Floats]:
         """(u, n) how much a pair of each item counts, and (u,) what is left to the network."""
