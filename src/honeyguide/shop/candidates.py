@@ -15,6 +15,9 @@ from honeyguide.types import Rows
 
 OWN, INTERESTS, POPULAR, SIMILAR = 0.5, 0.25, 0.1, 0.1
 """Shares of the candidates; what is left goes to interests that the user has not touched yet."""
+NEXT = 0.1
+"""What the sequence model holds for likely next, where there is one, in the place of half of what is similar and of a
+fifth of what lies in the user's interests."""
 _POOL = (
     5_000  # similar items are looked for among this many of the most popular: the tail is reached by interest
 )
@@ -52,9 +55,11 @@ class CandidateSource:
         """
         basket = _Basket(len(self.items), self.size, allowed, limits)
         basket.add(self._own(history, now_us), OWN)
-        basket.add(self._interests(history), INTERESTS)
+        following = 0.0 if self.model.sequence is None else NEXT
+        basket.add(self._next(history, basket.taken), following)
+        basket.add(self._interests(history), INTERESTS - following / 2)
         basket.add(self._popular[: 4 * self.size], POPULAR)
-        basket.add(self._similar(history, basket.taken), SIMILAR)
+        basket.add(self._similar(history, basket.taken), SIMILAR - following / 2)
         basket.add(self._new_ground(history, rng), 1.0)
         if basket.room:  # a small or heavily filtered shop: anything that may be shown
             basket.add(self._popular, 1.0)
@@ -64,6 +69,13 @@ class CandidateSource:
         weeks = np.maximum(now_us - history.last_us, 0) / WEEK_US
         pull = np.log1p(history.weight / MILLI) * np.exp(-weeks / 12.0)
         return history.rows[np.argsort(-pull, kind="stable")]
+
+    def _next(self, history: History, taken: NDArray[np.bool_]) -> Rows:
+        if self.model.sequence is None:
+            return np.empty(0, dtype=np.int64)
+        free = self._pool[~taken[self._pool]]
+        likely = self.model.likely(history, free)
+        return free[np.argsort(-likely, kind="stable")[: self.size]]
 
     def _interests(self, history: History) -> Rows:
         share = self.model.interest_weight(history)
