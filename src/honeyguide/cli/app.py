@@ -16,7 +16,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from honeyguide.cli import files, interests, similar, taxonomy
+from honeyguide.cli import files, interests, lists, similar, taxonomy
 from honeyguide.cli.options import AsJson, Now, Shop, User, moment
 from honeyguide.errors import (
     DamagedArtifact,
@@ -229,6 +229,8 @@ def feedback(
 app.command()(interests.interests)
 app.command()(taxonomy.taxonomy)
 app.command()(similar.similar)
+app.command()(lists.recommend)
+app.command()(lists.search)
 
 
 @app.command()

@@ -164,13 +164,13 @@ def sorts_of(catalog: Catalog) -> Rows:
     return np.asarray(sorts, dtype=np.int64)
 
 
-def text_share(taken: Rows) -> Floats:
-    """(n,): how much of likeness is decided by the texts: all for what nobody took, half for what all take.
+def basket_weight(taken: int) -> float:
+    """What baskets weigh beside the text of an item that was taken so often: nothing for a new one, half at the most.
 
-    >>> text_share(np.array([0, 10, 990])).tolist()
-    [1.0, 0.75, 0.505]
+    >>> [basket_weight(taken) for taken in (0, 10, 990)]
+    [0.0, 0.25, 0.495]
     """
-    return 1.0 - 0.5 * taken / (taken + 10.0)
+    return 0.5 * taken / (taken + 10.0)
 
 
 def _numbers(kinds: tuple[EventKind, ...]) -> list[int]:

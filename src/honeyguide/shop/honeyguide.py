@@ -30,6 +30,7 @@ from honeyguide.shop.policies import make_tradeoff
 from honeyguide.shop.recommend import Listed, PosteriorScorer, listed, with_pins
 from honeyguide.shop.related import Neighbour, Neighbours
 from honeyguide.shop.rules import RuleBook, Ruling
+from honeyguide.shop.search import Search
 from honeyguide.shop.workspace import Workspace
 from honeyguide.types import Candidates, Decision, Event, EventKind, Rows
 
@@ -59,6 +60,7 @@ class Honeyguide:
         self._explainer = Explainer(self.model, fitted.taxonomy)
         self._beliefs = Beliefs(self.model, fitted)
         self._neighbours = Neighbours(fitted.catalog, fitted.finding)
+        self._search = Search(fitted.catalog, fitted.finding)
         self._book = RuleBook(fitted.catalog, fitted.finding.items, settings.rules)
         self._folded: dict[str, History] = {}
         self._feedback: dict[str, Event] = {}
@@ -183,6 +185,31 @@ class Honeyguide:
         explain = self._explainer.of(history, rows, self.model.features(history, rows, now_us), now_us)
         why = tuple(explain(at, False) for at in range(len(rows)))
         return listed(self.fitted.catalog, rows, scores, self.fitted.items.vectors[rows], ruling, k, why)
+
+    def search(
+        self,
+        query: str,
+        *,
+        user_id: str | None = None,
+        k: int = 10,
+        rules: Rules | None = None,
+        now: datetime | None = None,
+    ) -> tuple[Listed, ...]:
+        """At most `k` items that a query may mean, what the user wants of them first; nothing is written down.
+
+        Without a user, what is popular comes first among what matches alike. InvalidInput, NotReady.
+        """
+        ruling = self._book.ruling(rules)
+        found = self._search.matches(query, ruling.allowed)
+        rows = with_pins(found.rows, ruling)
+        want = self.fitted.items.popularity[rows].astype(np.float64)
+        if user_id is not None:
+            _check_user(user_id)
+            scorer = PosteriorScorer(self.policy, self.model, user_id)
+            want = scorer.scores(self.history(user_id), rows, to_us(now or self.clock()))
+        scores = found.reranked(rows, want)
+        vectors = self.fitted.items.vectors[rows]
+        return listed(self.fitted.catalog, rows, scores, vectors, ruling, k, found.reasons(rows))
 
     def popular(self, *, k: int = 10, rules: Rules | None = None) -> tuple[Listed, ...]:
         """At most `k` items that were taken most lately: for a visitor of whom nothing is known; NotReady."""

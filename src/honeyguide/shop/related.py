@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from honeyguide.data.catalog import Catalog
 from honeyguide.errors import InvalidInput
-from honeyguide.interests.related import EVIDENCE, Pairs, sorts_of, text_share
+from honeyguide.interests.related import EVIDENCE, Pairs, basket_weight, sorts_of
 from honeyguide.retrieve.exact import largest
 from honeyguide.shop.finding import Finding
 from honeyguide.types import Floats, Rows
 
 _NEAR = 200  # items with the nearest texts that are weighed against what baskets say
+_HAIR = 1e-3  # a difference in likeness that is none: what is taken more comes first there
 _ALIKE = 0.5  # a text is said to be like another one from this cosine on
 
 
@@ -53,20 +54,21 @@ class Neighbours:
     def similar(self, row: int, k: int, allowed: NDArray[np.bool_]) -> tuple[Neighbour, ...]:
         """At most `k` items that may stand for this one, the most alike first.
 
-        Texts and baskets are weighed by how often the rarer of the two was taken: a new item is like others by its
-        text alone.
+        Baskets weigh by how often this item was taken, and each neighbour's by how many it shares: a new item is like
+        others by its text alone, and a new neighbour loses nothing. Of equal ones the more taken comes first.
         """
         _check_k(k)
         related, text = self._finding.related, self._text(row)
         near, pairs = related.neighbours(row)
         alike = np.zeros(len(text))
         alike[near] = pairs.alike / max(pairs.alike.max(initial=0.0), 1e-9)
-        own = text_share(np.minimum(related.taken, related.taken[row]))
-        score = own * np.maximum(text, 0.0) + (1 - own) * alike
+        weight = basket_weight(int(related.taken[row]))
+        score = (np.maximum(text, 0.0) + weight * alike) / (1 + weight)
+        rank = _HAIR * related.taken / (related.taken + 10)
         free = allowed.copy()
         free[row] = False
-        found = np.union1d(_best(text, free, _NEAR), near[free[near]])
-        best = found[largest(score[found], k)] if len(found) else found
+        found = np.union1d(_best(text + rank, free, _NEAR), near[free[near]])
+        best = found[largest((score + rank)[found], k)] if len(found) else found
         return self._told(row, best, score, text)
 
     def together(self, row: int, k: int, allowed: NDArray[np.bool_]) -> tuple[Neighbour, ...]:
