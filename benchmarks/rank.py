@@ -41,7 +41,7 @@ OURS, WITHOUT_MEMORY, COSINE = "honeyguide", "honeyguide, network alone", "cosin
 _LOOKED_AT = 8000  # users whose validation item is looked for after each epoch
 RIVALS: Mapping[str, tuple[str, str, Mapping[str, object]]] = {
     "popular": ("rectools", "popular", {}),
-    "als": ("rectools", "als", {"set": {"factors": 64, "regularization": 300.0, "iterations": 15}}),
+    "als": ("rectools", "als", {}),
     "itemknn": ("rectools", "itemknn", {}),
     "ease": ("rectools", "ease", {}),
     "sasrec": ("rectools", "sasrec", {"loss": "softmax", "epochs": 100, "patience": 5}),
