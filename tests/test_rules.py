@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -16,6 +17,7 @@ from honeyguide.artifacts import write_atomically
 from honeyguide.config import FILE_NAME, Rules, parse_settings
 from honeyguide.data.catalog import Catalog
 from honeyguide.data.columns import ITEMS
+from honeyguide.data.table import to_us
 from honeyguide.errors import InvalidInput, InvalidSettings, UnknownItem
 from honeyguide.retrieve.diversity import alike
 from honeyguide.shop.rules import RuleBook, Ruling
@@ -36,12 +38,13 @@ def items(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("rules") / "items.parquet"
     facts = {"available": [True, False, True, True, None, True],
              "attributes": ['{"colour": "Red"}', None, None, '{"colour": "blue", "size": 4}', None,
-                            '{"colour": "red"}']}  # fmt: skip
+                            '{"colour": "red"}'],
+             "created_at": ["2026-01-02 00:00:00+00", None, None, None, None, None]}  # fmt: skip
     columns = {"item_id": IDS, "brand": BRANDS, "category": CATEGORIES, "price": PRICES, **facts}
     with duckdb.connect() as db:
         db.execute("CREATE TABLE items (" + ", ".join(f"{name} {kind}" for name, kind in ITEMS.items()) + ")")
         for row in zip(*columns.values(), strict=True):
-            db.execute(f"INSERT INTO items ({', '.join(columns)}) VALUES (?, ?, ?, ?, ?, ?)", row)
+            db.execute(f"INSERT INTO items ({', '.join(columns)}) VALUES (?, ?, ?, ?, ?, ?, ?)", row)
         db.execute(f"COPY items TO '{path}' (FORMAT parquet)")
     return path
 
@@ -100,6 +103,11 @@ def test_a_request_never_widens(items: Path, own: Rules, asked: Rules) -> None:
         return
     assert not (both.allowed & ~alone.allowed).any()
     assert both.most[: len(alone.most)] == alone.most  # of two limits the lower one holds: both stand
+
+
+def test_when_an_item_came_is_what_the_catalogue_says(items: Path) -> None:
+    created = RuleBook(CATALOG, items, Rules()).shelf.created_us
+    assert created.tolist() == [to_us(datetime(2026, 1, 2, tzinfo=UTC)), -1, -1, -1, -1, -1]
 
 
 def test_diversity_is_the_higher_of_both_and_boosts_multiply(items: Path) -> None:

@@ -217,8 +217,9 @@ class Honeyguide:
         return self._by(lately, np.flatnonzero(lately > 0), "popular lately", k, rules)
 
     def new(self, *, k: int = 10, rules: Rules | None = None) -> tuple[Listed, ...]:
-        """At most `k` items that were first taken last, the newest first; NotReady."""
-        first = self.fitted.finding.related.first_us
+        """At most `k` items that came into the shop last, or were first taken last; NotReady."""
+        created = self._book.shelf.created_us
+        first = np.where(created >= 0, created, self.fitted.finding.related.first_us)
         return self._by(first / DAY_US, np.flatnonzero(first >= 0), "new in the shop", k, rules)
 
     def _by(

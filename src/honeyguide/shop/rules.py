@@ -55,7 +55,7 @@ class RuleBook:
 
     def __init__(self, catalog: Catalog, items: Path, own: Rules) -> None:
         self._catalog = catalog
-        self._shelf = Shelf(catalog, items)
+        self.shelf = Shelf(catalog, items)
         self._own = own
 
     def ruling(self, asked: Rules | None = None) -> Ruling:
@@ -73,7 +73,7 @@ class RuleBook:
         limits = [limit for rules in both for limit in rules.limits]
         return Ruling(
             allowed=allowed,
-            groups=tuple(self._shelf.numbers(name) for name, _ in limits),
+            groups=tuple(self.shelf.numbers(name) for name, _ in limits),
             most=tuple(most for _, most in limits),
             boost=self._boost(both),
             pins=self._pins(request, allowed),
@@ -85,7 +85,7 @@ class RuleBook:
         allowed = np.ones(len(self._catalog), dtype=np.bool_)
         wanted: dict[str, Mask] = {}
         for name, value in map(valued, rules.include):
-            matches = self._shelf.having(name, value)
+            matches = self.shelf.having(name, value)
             wanted[name] = wanted[name] | matches if name in wanted else matches
         for mask in wanted.values():
             allowed &= mask
@@ -94,13 +94,13 @@ class RuleBook:
         for item in rules.exclude_ids:
             allowed &= ~self._having(_ITEM, item, strict=strict)
         if rules.min_price or rules.max_price:
-            price = self._shelf.prices  # what has none is NaN, which no bound lets pass
+            price = self.shelf.prices  # what has none is NaN, which no bound lets pass
             allowed &= (price >= rules.min_price) & (price <= (rules.max_price or np.inf))
-        return allowed & self._shelf.available if rules.in_stock else allowed
+        return allowed & self.shelf.available if rules.in_stock else allowed
 
     def _having(self, name: str, value: str, *, strict: bool) -> Mask:
         try:
-            return self._shelf.having(name, value)
+            return self.shelf.having(name, value)
         except InvalidInput:
             if strict:
                 raise
@@ -151,6 +151,15 @@ class Shelf:
                 f"SELECT coalesce(available, true) FROM {parquet(self._path)} ORDER BY item_id"
             ).fetchall()
         return np.array([one for (one,) in found], dtype=np.bool_)
+
+    @cached_property
+    def created_us(self) -> NDArray[np.int64]:
+        """(n,): when each item came into the shop, in epoch microseconds; -1 where the catalogue does not say."""
+        with database() as db:
+            found = db.execute(
+                f"SELECT coalesce(epoch_us(created_at), -1) FROM {parquet(self._path)} ORDER BY item_id"
+            ).fetchall()
+        return np.array([one for (one,) in found], dtype=np.int64)
 
     @cached_property
     def _attributes(self) -> list[dict[str, Any]]:
