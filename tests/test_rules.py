@@ -19,6 +19,9 @@ from honeyguide.data.catalog import Catalog
 from honeyguide.data.columns import ITEMS
 from honeyguide.data.table import to_us
 from honeyguide.errors import InvalidInput, InvalidSettings, UnknownItem
+from honeyguide.evaluate.ope import importance_weights
+from honeyguide.explore.baselines import Uniform
+from honeyguide.explore.decide import Request, decide
 from honeyguide.retrieve.diversity import alike
 from honeyguide.shop.rules import RuleBook, Ruling
 from honeyguide.shop.workspace import Workspace, settings_toml
@@ -290,6 +293,30 @@ def test_the_shops_own_rules_hold_for_every_page(shop: Path, tmp_path: Path) -> 
     with Honeyguide.open(mine.root, clock=lambda: NOW) as opened:
         assert opened.settings.rules == rules
         assert 1 not in {shelf(item) for item in opened.decide("user-1", k=10).item_ids}
+        assert 1 not in {shelf(one.item_id) for one in opened.similar("sku-8", k=48)}
+        assert opened.bought_together("sku-8") == ()  # its company is all dog food
+        here = Rules(include=("category=garden tools",))
+        assert {shelf(one.item_id) for one in opened.similar("sku-8", k=48, rules=here)} == {3}
         found = opened.recommend("user-1", k=30)
         assert found[0].item_id == "sku-20"
         assert 1 not in {shelf(one.item_id) for one in found}
+
+
+def test_a_decision_for_more_than_the_rules_leave_is_refused(opened: Honeyguide) -> None:
+    rules = Rules(most=("category=1",))
+    with pytest.raises(InvalidInput, match=r"k must be in 1\.\.6"):
+        opened.decide("user-1", k=7, rules=rules)
+    assert len(opened.decide("user-1", rules=rules).item_ids) == 6
+
+
+def test_a_log_with_rules_is_evaluated_like_any_other(opened: Honeyguide) -> None:
+    """The policy that was asked for a page is its own target: each slot is as likely as it was logged."""
+
+    rules = Rules(most=("category=2",), exclude=("category=coffee beans",))
+    ruled = opened.decide("user-1", k=4, rules=rules)
+    again = decide(
+        Uniform(), ruled.candidates, k=4, request=Request("again", NOW), rng=np.random.default_rng(0)
+    )
+    assert len(ruled.candidates) == 10
+    assert again.propensities == pytest.approx([1 / 10, 1 / 9, 1 / 8, 1 / 7])
+    assert importance_weights(again, Uniform()) == pytest.approx(np.ones(4))

@@ -237,15 +237,23 @@ class Honeyguide:
         vectors = self.fitted.items.vectors[near]
         return listed(self.fitted.catalog, near, scores[near], vectors, ruling, k, (why,) * len(near))
 
-    def similar(self, item_id: str, *, k: int = 10) -> tuple[Neighbour, ...]:
-        """At most `k` items that may stand for this one, the most alike first; UnknownItem, NotReady."""
-        row = self.fitted.catalog.row(item_id)
-        return self._neighbours.similar(row, k, np.ones(len(self.fitted.catalog), dtype=np.bool_))
+    def similar(self, item_id: str, *, k: int = 10, rules: Rules | None = None) -> tuple[Neighbour, ...]:
+        """At most `k` items that may stand for this one and may be shown, the most alike first.
 
-    def bought_together(self, item_id: str, *, k: int = 10) -> tuple[Neighbour, ...]:
-        """At most `k` items that go along with this one, the most evidence first, or none; UnknownItem, NotReady."""
+        Of the rules only what they allow counts here. UnknownItem, InvalidInput, NotReady.
+        """
         row = self.fitted.catalog.row(item_id)
-        return self._neighbours.together(row, k, np.ones(len(self.fitted.catalog), dtype=np.bool_))
+        return self._neighbours.similar(row, k, self._book.ruling(rules).allowed)
+
+    def bought_together(
+        self, item_id: str, *, k: int = 10, rules: Rules | None = None
+    ) -> tuple[Neighbour, ...]:
+        """At most `k` items that go along with this one and may be shown, the most evidence first, or none.
+
+        Of the rules only what they allow counts here. UnknownItem, InvalidInput, NotReady.
+        """
+        row = self.fitted.catalog.row(item_id)
+        return self._neighbours.together(row, k, self._book.ruling(rules).allowed)
 
     def history(self, user_id: str) -> History:
         """What is known of the user: the fitted history and everything the journal holds since."""
