@@ -22,9 +22,11 @@ from honeyguide.errors import InvalidInput, InvalidSettings, UnknownItem
 from honeyguide.evaluate.ope import importance_weights
 from honeyguide.explore.baselines import Uniform
 from honeyguide.explore.decide import Request, decide
+from honeyguide.interests.users import History
 from honeyguide.retrieve.diversity import alike
 from honeyguide.shop.rules import RuleBook, Ruling
 from honeyguide.shop.workspace import Workspace, settings_toml
+from honeyguide.types import Floats, Rows
 from tests.fitted import copy_of, fitted_shop
 from tests.shop_fixture import NOW
 
@@ -205,6 +207,15 @@ def test_a_recommendation_is_what_is_expected_to_earn_most(opened: Honeyguide) -
     assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
     assert len({one.item_id for one in found}) == 8
     assert found[0].item_id in set(np.array(opened.fitted.catalog.ids)[opened.history("user-1").rows])
+
+
+def test_another_scorer_ranks_by_something_else(opened: Honeyguide) -> None:
+    class LastRow:
+        def scores(self, history: History, rows: Rows, now_us: int) -> Floats:
+            return rows.astype(np.float64)
+
+    found = opened.recommend("user-1", k=3, scorer=LastRow())
+    assert [one.item_id for one in found] == list(opened.fitted.catalog.ids[:-4:-1])
 
 
 def test_recommending_leaves_no_trace(opened: Honeyguide) -> None:

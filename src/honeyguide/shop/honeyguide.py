@@ -27,7 +27,7 @@ from honeyguide.shop.candidates import CandidateSource
 from honeyguide.shop.explain import Explainer
 from honeyguide.shop.models import Fitted, load_fitted
 from honeyguide.shop.policies import make_tradeoff
-from honeyguide.shop.recommend import Listed, PosteriorScorer, listed, with_pins
+from honeyguide.shop.recommend import Listed, PosteriorScorer, Scorer, listed, with_pins
 from honeyguide.shop.related import Neighbour, Neighbours
 from honeyguide.shop.rules import RuleBook, Ruling
 from honeyguide.shop.search import Search
@@ -170,9 +170,17 @@ class Honeyguide:
         return self._beliefs.of(self.policy.posterior, user_id, history, now_us)[:top]
 
     def recommend(
-        self, user_id: str, *, k: int = 10, rules: Rules | None = None, now: datetime | None = None
+        self,
+        user_id: str,
+        *,
+        k: int = 10,
+        rules: Rules | None = None,
+        now: datetime | None = None,
+        scorer: Scorer | None = None,
     ) -> tuple[Listed, ...]:
         """At most `k` items by what they are expected to earn, within the rules; nothing is drawn or written down.
+
+        Another `scorer` ranks by something else.
 
         There are fewer where the rules leave no more, and no more than five times [explore] candidates.
         """
@@ -181,7 +189,8 @@ class Honeyguide:
         ruling = self._book.ruling(rules)
         rng = stream(self.settings.seed, f"recommend:{user_id}")
         rows = with_pins(self._wide.rows(history, now_us, rng, allowed=ruling.allowed), ruling)
-        scores = PosteriorScorer(self.policy, self.model, user_id).scores(history, rows, now_us)
+        by = scorer or PosteriorScorer(self.policy, self.model, user_id)
+        scores = by.scores(history, rows, now_us)
         explain = self._explainer.of(history, rows, self.model.features(history, rows, now_us), now_us)
         why = tuple(explain(at, False) for at in range(len(rows)))
         return listed(self.fitted.catalog, rows, scores, self.fitted.items.vectors[rows], ruling, k, why)
