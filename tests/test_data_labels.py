@@ -157,12 +157,12 @@ def test_what_makes_no_sense_is_refused() -> None:
     with pytest.raises(InvalidInput, match="UTC"):
         log.between(since=datetime(2020, 1, 1))
     late, early = table([(2, 0, 0, BUY)]), log
-    columns = {
-        name: np.concatenate([getattr(late, name), getattr(early, name)])
+    user, item, time_us, kind, value = (
+        np.concatenate([getattr(late, name), getattr(early, name)])
         for name in ("user", "item", "time_us", "kind", "value")
-    }
+    )
     with pytest.raises(InvalidInput, match="time order"):
-        EventTable(log.users, **columns)
+        EventTable(log.users, user, item, time_us, kind, value)
     with pytest.raises(InvalidInput, match="one length"):
         EventTable(log.users, log.user, log.item[:0], log.time_us, log.kind, log.value)
     assert len(log.between(from_us(0) + timedelta(days=2))) == 0

@@ -17,7 +17,7 @@ def interests(
     now: Now = None,
     json: AsJson = False,
 ) -> None:
-    """Show a user's interests, how sure they are, and which comes next.
+    """Show a user's interests, and which comes next.
 
     The reward expected of showing an interest with its 95 % interval, the chance that it comes next, and the items
     that speak for it.

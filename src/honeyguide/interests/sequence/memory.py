@@ -17,8 +17,9 @@ from honeyguide.errors import InvalidInput
 from honeyguide.interests.sequence.histories import Sequences
 from honeyguide.types import Floats, Rows, State, Vectors
 
-_WITHIN = 20  # events of a user between two items that count as taken along
+_WITHIN = 12  # events of a user between two items that count as taken along
 _FADING = 0.8
+_AT_ONCE = 4  # distances that are counted together
 _KEPT = 300  # pairs of an item, the most frequent ones
 
 
@@ -60,16 +61,12 @@ class Memory:
         A pair side by side counts 1, and `fading` times less with each event in between; what was taken before an
         item counts `backward` times as much as what was taken after it.
         """
-        item = sequences.tokens < items
-        tokens = sequences.tokens[item]
-        users = np.repeat(np.arange(len(sequences)), sequences.lengths)[item]
-        counts = csr_matrix((items, items), dtype=np.float32)
-        for distance in range(1, min(within, int(sequences.lengths.max(initial=0)) - 1) + 1):
-            first, second = tokens[:-distance], tokens[distance:]
-            along = (users[distance:] == users[:-distance]) & (first != second)
-            weight = np.full(int(along.sum()), fading ** (distance - 1), dtype=np.float32)
-            counts += csr_matrix((weight, (first[along], second[along])), shape=(items, items))
-        counts = csr_matrix(counts + backward * counts.T)
+        return cls.both_ways(followed(sequences, items, within=within, fading=fading), backward, kept=kept)
+
+    @classmethod
+    def both_ways(cls, after: csr_matrix, backward: float, *, kept: int = _KEPT) -> Self:
+        """Out of counts (n, n) of what was taken after each item, by `followed`."""
+        counts = csr_matrix(after + backward * after.T)
         totals = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()
         return cls(_largest(counts, kept), totals)
 
@@ -125,6 +122,28 @@ class Memory:
         parts = (state["memory.counts"], state["memory.columns"], state["memory.starts"])
         backoff, recency = state["memory.how"].tolist()
         return cls(csr_matrix(parts, shape=(n, n)), state["memory.totals"], backoff, recency)
+
+
+def followed(
+    sequences: Sequences, items: int, *, within: int = _WITHIN, fading: float = _FADING
+) -> csr_matrix:
+    """(items, items): how often each item was taken after each, within so many events of a user."""
+    item = sequences.tokens < items
+    tokens = sequences.tokens[item]
+    users = np.repeat(np.arange(len(sequences)), sequences.lengths)[item]
+    found = csr_matrix((items, items), dtype=np.float32)
+    furthest = min(within, int(sequences.lengths.max(initial=0)) - 1)
+    for begin in range(1, furthest + 1, _AT_ONCE):
+        firsts, seconds, weights = [], [], []
+        for distance in range(begin, min(begin + _AT_ONCE, furthest + 1)):
+            first, second = tokens[:-distance], tokens[distance:]
+            along = (users[distance:] == users[:-distance]) & (first != second)
+            firsts.append(first[along])
+            seconds.append(second[along])
+            weights.append(np.full(int(along.sum()), fading ** (distance - 1), dtype=np.float32))
+        cells = (np.concatenate(firsts), np.concatenate(seconds))
+        found = found + csr_matrix((np.concatenate(weights), cells), shape=(items, items))
+    return csr_matrix(found)
 
 
 def _largest(counts: csr_matrix, kept: int) -> csr_matrix:

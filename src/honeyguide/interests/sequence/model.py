@@ -10,7 +10,7 @@ import numpy as np
 from honeyguide.artifacts import pack_strings, unpack_strings
 from honeyguide.data.textclean import normalise_query
 from honeyguide.interests.sequence.histories import Sequences
-from honeyguide.interests.sequence.memory import Memory
+from honeyguide.interests.sequence.memory import Memory, followed
 from honeyguide.interests.sequence.network import SequenceNetwork
 from honeyguide.interests.sequence.ranking import ndcg_of, parts_of, ranks_in
 from honeyguide.types import Floats, Progress, Rows, State, Vectors, silent
@@ -94,7 +94,8 @@ def mixed(
     `asked` are the users' events before. The network stays alone where no way is better. What is ranked first
     matters to a shop, and so that decides: by likelihood the network would get more weight.
     """
-    memories = [Memory.of(known, network.items, backward=backward) for backward in BACKWARDS]
+    after = followed(known, network.items)
+    memories = [Memory.both_ways(after, backward) for backward in BACKWARDS]
     ways = [replace(m, backoff=b, recency=r) for m in memories for b in BACKOFFS for r in RECENCIES]
     found = np.zeros((len(ways) + 1, len(asked)))
     done = 0
