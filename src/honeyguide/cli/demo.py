@@ -45,7 +45,7 @@ def demo_workspace(folder: Path) -> Workspace:
     settings = Settings(
         name="Complete Journey grocery",
         clean=Clean(exclude_categories=NOT_RECOMMENDABLE),
-        # on two cores it takes longer than all the rest, and households take what they took before
+        # on two cores it takes longer than all the rest, and nothing that the demo shows is better for it
         sequence=Sequence(steps=0),
     )
     return Workspace.create(folder, settings)

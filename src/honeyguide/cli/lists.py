@@ -33,6 +33,9 @@ def recommend(
     max_price: MaxPrice = 0.0,
     in_stock: InStock = False,
     diversity: Diversity = 0.0,
+    following: Annotated[
+        bool, typer.Option("--next", help="By the sequence model: what they never took and may take next.")
+    ] = False,
     now: Now = None,
     json: AsJson = False,
 ) -> None:
@@ -44,7 +47,10 @@ def recommend(
 
     rules = _rules(exclude, category, brand, max_price, in_stock, diversity)
     with Honeyguide.open(shop) as opened:
-        found = opened.recommend(user, k=k, rules=rules, now=moment(now))
+        if following:
+            found = opened.following(user, k=k, rules=rules)
+        else:
+            found = opened.recommend(user, k=k, rules=rules, now=moment(now))
         _show({"user_id": user}, f"For {user}", found, opened.fitted.catalog, as_json=json)
 
 

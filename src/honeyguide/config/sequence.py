@@ -40,6 +40,9 @@ class Sequence:
     """Users in a batch."""
     held_out: float = 0.1
     """The last events of this share of the users are not learned from; how they are found says when to stop."""
+    policies: bool = False
+    """Let policies see what is likely next. The pages they learn from are among what the model learned from, so it
+    promises them too much: pages of the demo's shop then earn 0.9 % less."""
     patience: int = 10
     """It ends after this many looks at those without an improvement; it looks after each epoch."""
 

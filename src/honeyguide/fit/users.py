@@ -71,6 +71,7 @@ def posterior_stage(
     key = key_of(
         facts,
         read_by,
+        settings.sequence.policies,
         table.version,
         asdict(settings.labels),
         asdict(settings.explore),

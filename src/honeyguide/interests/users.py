@@ -89,7 +89,10 @@ class History:
 
 
 class ShopperModel:
-    """Histories of shoppers and what they say about items: a `UserModel` whose vector is the user's taste."""
+    """Histories of shoppers and what they say about items: a `UserModel` whose vector is the user's taste.
+
+    With a `sequence` model it knows what is likely next; policies and candidates do where they are to see it.
+    """
 
     def __init__(
         self,
@@ -99,17 +102,19 @@ class ShopperModel:
         grade: Grade,
         half_life_days: float,
         sequence: SequenceModel | None = None,
+        sees_next: bool = True,
     ) -> None:
         self.catalog = catalog
         self.items = items
         self.grade = grade
         self.half_life_us = half_life_days * DAY_US
         self.sequence = sequence
+        self.sees_next = sequence is not None and sees_next
 
     @property
     def dim(self) -> int:
         """How many features an item has for a policy."""
-        return len(BEHAVIOUR) + int(self.items.vectors.shape[1]) + (len(SEQUENCE) if self.sequence else 0)
+        return len(BEHAVIOUR) + int(self.items.vectors.shape[1]) + (len(SEQUENCE) if self.sees_next else 0)
 
     def start(self) -> History:
         """The history of somebody who has done nothing."""
@@ -171,7 +176,7 @@ class ShopperModel:
         self._behaviour(out, state, rows, now_us)
         taste = slice(len(BEHAVIOUR), len(BEHAVIOUR) + self.items.vectors.shape[1])
         out[:, taste] = self.items.vectors[rows]
-        if self.sequence is not None:
+        if self.sees_next:
             likely = self.likely(state, rows)
             out[:, taste.stop] = likely
             out[:, taste.stop + 1] = np.where(out[:, _KNOWN] > 0, 0.0, likely)

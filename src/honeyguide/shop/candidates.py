@@ -16,8 +16,8 @@ from honeyguide.types import Rows
 OWN, INTERESTS, POPULAR, SIMILAR = 0.5, 0.25, 0.1, 0.1
 """Shares of the candidates; what is left goes to interests that the user has not touched yet."""
 NEXT = 0.1
-"""What the sequence model holds for likely next, where there is one, in the place of half of what is similar and of a
-fifth of what lies in the user's interests."""
+"""What the sequence model holds for likely next, where that is to be seen; it takes the place of half of what is similar
+and of a fifth of what lies in the user's interests."""
 _POOL = (
     5_000  # similar items are looked for among this many of the most popular: the tail is reached by interest
 )
@@ -55,7 +55,7 @@ class CandidateSource:
         """
         basket = _Basket(len(self.items), self.size, allowed, limits)
         basket.add(self._own(history, now_us), OWN)
-        following = 0.0 if self.model.sequence is None else NEXT
+        following = NEXT if self.model.sees_next else 0.0
         basket.add(self._next(history, basket.taken), following)
         basket.add(self._interests(history), INTERESTS - following / 2)
         basket.add(self._popular[: 4 * self.size], POPULAR)
@@ -71,7 +71,7 @@ class CandidateSource:
         return history.rows[np.argsort(-pull, kind="stable")]
 
     def _next(self, history: History, taken: NDArray[np.bool_]) -> Rows:
-        if self.model.sequence is None:
+        if not self.model.sees_next:
             return np.empty(0, dtype=np.int64)
         free = self._pool[~taken[self._pool]]
         likely = self.model.likely(history, free)

@@ -27,7 +27,7 @@ from honeyguide.shop.candidates import CandidateSource
 from honeyguide.shop.explain import Explainer
 from honeyguide.shop.models import Fitted, load_fitted
 from honeyguide.shop.policies import make_tradeoff
-from honeyguide.shop.recommend import Listed, PosteriorScorer, Scorer, listed, with_pins
+from honeyguide.shop.recommend import Listed, NextScorer, PosteriorScorer, Scorer, listed, with_pins
 from honeyguide.shop.related import Neighbour, Neighbours
 from honeyguide.shop.rules import RuleBook, Ruling
 from honeyguide.shop.search import Search
@@ -194,6 +194,26 @@ class Honeyguide:
         explain = self._explainer.of(history, rows, self.model.features(history, rows, now_us), now_us)
         why = tuple(explain(at, False) for at in range(len(rows)))
         return listed(self.fitted.catalog, rows, scores, self.fitted.items.vectors[rows], ruling, k, why)
+
+    def following(
+        self, user_id: str, *, k: int = 10, rules: Rules | None = None, known: bool = False
+    ) -> tuple[Listed, ...]:
+        """At most `k` items that the user is likeliest to take next, among all that may be shown.
+
+        Only those they never took, unless `known` asks for all. NotReady where no sequence model was fitted.
+        """
+        _check_user(user_id)
+        scorer, history, ruling = NextScorer(self.model), self.history(user_id), self._book.ruling(rules)
+        free = np.ones(len(self.fitted.items), dtype=np.bool_) if ruling.allowed is None else ruling.allowed
+        rows = np.flatnonzero(free)
+        if not known:
+            rows = np.setdiff1d(rows, history.rows, assume_unique=True)
+        scores = scorer.scores(history, rows, 0)
+        best = np.argsort(-scores, kind="stable")[: self._wide.size]
+        rows = with_pins(rows[best], ruling)
+        why = ("what others took next",) * len(rows)
+        vectors = self.fitted.items.vectors[rows]
+        return listed(self.fitted.catalog, rows, scorer.scores(history, rows, 0), vectors, ruling, k, why)
 
     def search(
         self,

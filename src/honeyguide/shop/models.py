@@ -62,6 +62,7 @@ def shopper_model(
         grade=settings.labels.grade,
         half_life_days=settings.interests.half_life_days,
         sequence=sequence,
+        sees_next=settings.sequence.policies,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from honeyguide.data.catalog import Catalog
-from honeyguide.errors import InvalidInput
+from honeyguide.errors import InvalidInput, NotReady
 from honeyguide.interests.users import History, ShopperModel
 from honeyguide.retrieve.diversity import choose, make_diverse
 from honeyguide.shop.rules import Ruling
@@ -36,6 +36,21 @@ class PosteriorScorer:
         ids = tuple(map(self._model.catalog.ids.__getitem__, rows.tolist()))
         candidates = Candidates(self._user, ids, self._model.features(history, rows, now_us))
         return self._policy.plan(candidates).scores
+
+
+class NextScorer:
+    """How likely each item is what the user takes next, by the sequence model."""
+
+    def __init__(self, model: ShopperModel) -> None:
+        if model.sequence is None:
+            raise NotReady(
+                "no sequence model was fitted: set steps in [sequence] of honeyguide.toml, and run: honeyguide fit"
+            )
+        self._model = model
+
+    def scores(self, history: History, rows: Rows, now_us: int) -> Floats:
+        """(n,) in 0..1, by the logarithm of the chance."""
+        return self._model.likely(history, rows).astype(np.float64)
 
 
 @dataclass(frozen=True, slots=True)
