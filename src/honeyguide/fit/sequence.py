@@ -42,7 +42,8 @@ def sequence_stage(
     if not given.steps or not (sequences.lengths > 1).any():
         return None
     encoder = artifacts.current(workspace.models, ENCODER)
-    key = key_of("sequence", catalog.version, encoder, table.version, asdict(given), settings.seed)
+    wanted = asdict(replace(given, policies=False))  # who may see it changes nothing of what is learned
+    key = key_of("sequence", catalog.version, encoder, table.version, wanted, settings.seed)
     if known := artifacts.load_if_made_from(workspace.models, SEQUENCE, key):
         return SequenceModel.from_state(known.arrays, known.meta["sequence"])
     searches = _search_vectors(workspace, settings, table, vectors.shape[1], stage)
