@@ -16,8 +16,8 @@ from honeyguide.types import Rows
 OWN, INTERESTS, POPULAR, SIMILAR = 0.5, 0.25, 0.1, 0.1
 """Shares of the candidates; what is left goes to interests that the user has not touched yet."""
 NEXT = 0.1
-"""What is likely next by the sequence model, where it is to be seen. It takes the place of half of what is similar and
-of a fifth of what lies in the user's interests."""
+"""What is likely next by the sequence model, where it is to be seen, in the place of half of what is similar and of a
+fifth of what lies in the user's interests."""
 _POOL = (
     5_000  # similar items are looked for among this many of the most popular: the tail is reached by interest
 )
