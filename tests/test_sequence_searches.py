@@ -14,6 +14,7 @@ from honeyguide.config import Sequence as SequenceSettings
 from honeyguide.config import Settings
 from honeyguide.data.catalog import Catalog
 from honeyguide.data.ingest import import_files
+from honeyguide.data.split import leave_one_out
 from honeyguide.data.table import load_events
 from honeyguide.fit import fit
 from honeyguide.interests.sequence.histories import Sequences
@@ -86,6 +87,11 @@ def test_the_table_has_the_searches_and_the_sequences_read_them(shop: Path) -> N
     assert (tokens[::2] >= len(catalog)).all()
     assert (tokens[1::2] < len(catalog)).all()
     assert len(sequences.ending_in_items(len(catalog)).tokens) == len(sequences.tokens)
+    later = table.between(since=START + timedelta(days=30))
+    parts = leave_one_out(table)
+    for part in (later, parts.train, parts.validation, parts.test):
+        assert part.query is not None
+        assert ((part.query >= 0) == (part.item < 0)).all()  # what was searched for stays with its event
 
 
 def test_what_was_searched_for_is_what_is_likely_next(shop: Path) -> None:

@@ -6,7 +6,7 @@ window is not over just before the moment that ends their part, `found.with_full
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
@@ -83,7 +83,7 @@ def leave_one_out(table: EventTable, *, counts: NDArray[np.bool_] | None = None)
     one did after another's test is in training, as in the tables that are published with this split.
     """
     part = one_left_out(table, counts=counts)
-    return Parts(*(_take(table, part == number) for number in range(3)))
+    return Parts(*(table.take(part == number) for number in range(3)))
 
 
 def one_left_out(table: EventTable, *, counts: NDArray[np.bool_] | None = None) -> NDArray[np.int8]:
@@ -100,14 +100,3 @@ def one_left_out(table: EventTable, *, counts: NDArray[np.bool_] | None = None) 
     part = np.zeros(len(table), dtype=np.int8)
     part[order] = np.where(enough[user], np.clip(2 - to_come, 0, 2), 0)
     return part
-
-
-def _take(table: EventTable, chosen: NDArray[np.bool_]) -> EventTable:
-    return replace(
-        table,
-        user=table.user[chosen],
-        item=table.item[chosen],
-        time_us=table.time_us[chosen],
-        kind=table.kind[chosen],
-        value=table.value[chosen],
-    )

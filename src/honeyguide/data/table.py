@@ -86,15 +86,18 @@ class EventTable:
         """The events at or after `since` and before `until`; user rows keep their meaning."""
         low = 0 if since is None else int(np.searchsorted(self.time_us, to_us(since), side="left"))
         high = len(self) if until is None else int(np.searchsorted(self.time_us, to_us(until), side="left"))
-        part = slice(low, max(low, high))
+        return self.take(slice(low, max(low, high)))
+
+    def take(self, chosen: slice | NDArray[np.bool_]) -> EventTable:
+        """Some of the events, in the same order; user rows keep their meaning."""
         return replace(
             self,
-            user=self.user[part],
-            item=self.item[part],
-            time_us=self.time_us[part],
-            kind=self.kind[part],
-            value=self.value[part],
-            query=None if self.query is None else self.query[part],
+            user=self.user[chosen],
+            item=self.item[chosen],
+            time_us=self.time_us[chosen],
+            kind=self.kind[chosen],
+            value=self.value[chosen],
+            query=None if self.query is None else self.query[chosen],
         )
 
 
