@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from honeyguide.config import Explore, Interests, Plm, Settings
+from honeyguide.config import Explore, Interests, Plm, Sequence, Settings
 from honeyguide.data.ingest import import_files
 from honeyguide.fit import FitReport, fit
 from honeyguide.shop.workspace import Workspace
@@ -59,6 +59,7 @@ def small_settings(folder: Path) -> Settings:
         Settings(name="Small shop"),
         plm=Plm(model=str(checkpoint), max_tokens=MAX_TOKENS),
         interests=Interests(top=2, leaves=6, taste_dims=4),
+        sequence=Sequence(epochs=5, width=16),
         explore=Explore(candidates=30, draws=16),
     )
 

@@ -49,7 +49,9 @@ def learned(folder: Path, plan: SequencePlan, held: bool = True) -> LearnedSeque
     return learn_sequences(content(), ITEMS, known, held_out, plan, place=CPU, folder=folder)
 
 
-@pytest.mark.parametrize("loss", ["softmax", "gbce", "contrastive"])
+@pytest.mark.parametrize(
+    "loss", ["softmax", *(pytest.param(loss, marks=pytest.mark.slow) for loss in ("gbce", "contrastive"))]
+)
 def test_it_learns_what_follows_and_beats_chance_by_far(tmp_path: Path, loss: str) -> None:
     plan = replace(SMALL, epochs=40, loss=loss, patience=40, dropout=0.0, learning_rate=1e-2)  # type: ignore[arg-type]
     found = learned(tmp_path, plan)
