@@ -21,10 +21,10 @@ def sequence_section(report: ReplayReport) -> Markup:
         return section("sequence", _TITLE, nothing("No sequence model was fitted. Set steps in [sequence]."))
     curves = {curve.name: curve for curve in learning.curves}
     parts = [paragraph(_told(learning, curves))]
-    if "train" in curves:
-        parts += [_losses(curves["train"], curves["held_out"]), _found(curves["ndcg"], curves["recall"])]
     if learning.forecast is not None:
         parts.append(_forecast(learning.forecast))
+    if "train" in curves:
+        parts += [_losses(curves["train"], curves["held_out"]), _found(curves["ndcg"], curves["recall"])]
     return section("sequence", _TITLE, *parts)
 
 
