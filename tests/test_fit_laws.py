@@ -13,16 +13,18 @@ from honeyguide import artifacts
 from honeyguide.data.ingest import import_files
 from honeyguide.errors import InvalidInput, NotReady
 from honeyguide.fit import fit
-from honeyguide.shop.models import ITEMS, POLICY, TAXONOMY, USERS
+from honeyguide.shop.models import FORECAST, ITEMS, POLICY, SEQUENCE, TAXONOMY, USERS
 from honeyguide.shop.workspace import Workspace
 from honeyguide.types import Progress, silent
 from tests.fitted import copy_of, fitted_shop
 from tests.shop_fixture import NOW, SPLIT, START, small_settings
 
-LEARNED = (TAXONOMY, ITEMS, USERS, POLICY)
+LEARNED = (TAXONOMY, ITEMS, SEQUENCE, FORECAST, USERS, POLICY)
 EXPENSIVE = {
     "Clean",
     "Discover interests and name them",
+    "Learn what users take next",
+    "Learn which interest comes next",
     "Rebuild past visits as pages",
     "Learn the prior over users",
 }
@@ -58,6 +60,7 @@ def test_a_second_fit_computes_nothing_again(workspace: Workspace) -> None:
     fit(workspace, now=NOW, until=SPLIT, stage=watched.stage)
     assert versions(workspace) == before
     assert not EXPENSIVE & set(watched.opened)
+    assert not (workspace.cache / "sequence").exists()  # what it learned on the way is not kept
 
 
 @pytest.mark.parametrize("where", sorted(EXPENSIVE - {"Clean"}))

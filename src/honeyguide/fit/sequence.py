@@ -23,6 +23,7 @@ from honeyguide.types import Progress, Rows, Stage, Vectors
 if TYPE_CHECKING:
     from honeyguide.interests.train.plan import SequencePlan
 
+_SCRATCH = "sequence"
 _POOL = 5000  # items that stand for all where one user is asked about
 _SEARCHES = 20_000  # distinct searches that are read, the most frequent ones
 _HELD = 5000  # users whose last event is held out, at the most
@@ -52,7 +53,14 @@ def sequence_stage(
     model = replace(model, queries=table.queries)
     arrays, meta = model.state()
     artifacts.save(workspace.models, SEQUENCE, arrays, {"key": key, "sequence": meta, "curve": curve})
+    _drop_checkpoints(workspace)
     return model
+
+
+def _drop_checkpoints(workspace: Workspace) -> None:
+    from honeyguide.plm.train.checkpoint import drop_checkpoints
+
+    drop_checkpoints(workspace.cache / _SCRATCH)
 
 
 def _learned(
@@ -81,7 +89,7 @@ def _learned(
         held_out,
         _plan(given, settings.seed),
         place=Place(device_named(settings.training.device), torch.float32),
-        folder=workspace.cache / "sequence",
+        folder=workspace.cache / _SCRATCH,
         progress=progress,
     )
     model = SequenceModel(learned.network)
