@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from honeyguide import Honeyguide
-from honeyguide.config import Rules
+from honeyguide.config import FILE_NAME, Rules
 from honeyguide.errors import NotReady
+from honeyguide.fit import fit
 from honeyguide.shop.recommend import NextScorer
+from honeyguide.shop.workspace import Workspace
 from tests.fitted import copy_of, fitted_shop
-from tests.shop_fixture import NOW
+from tests.shop_fixture import NOW, SPLIT
 
 
 @pytest.fixture
@@ -53,6 +55,21 @@ def test_policies_see_it_only_where_they_are_told_to(shop: Honeyguide) -> None:
     assert shop.model.sequence is not None
     assert not shop.model.sees_next
     assert len(shop.history("user-1").recent)
+
+
+def test_a_setting_waits_for_the_next_fit(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> None:
+    copied = copy_of(fitted_shop(tmp_path_factory.getbasetemp()), tmp_path)
+    path = copied / FILE_NAME
+    text = path.read_text()
+    assert "policies = false" in text
+    path.write_text(text.replace("policies = false", "policies = true"))
+    with Honeyguide.open(copied, clock=lambda: NOW) as opened:
+        assert not opened.model.sees_next
+        assert len(opened.decide("user-1", k=3).item_ids) == 3
+    fit(Workspace.at(copied), now=NOW, until=SPLIT)
+    with Honeyguide.open(copied, clock=lambda: NOW) as opened:
+        assert opened.model.sees_next
+        assert len(opened.decide("user-1", k=3).item_ids) == 3
 
 
 def test_without_the_model_it_says_what_to_do(shop: Honeyguide) -> None:

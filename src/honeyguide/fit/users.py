@@ -80,7 +80,7 @@ def posterior_stage(
     )
     if known := artifacts.load_if_made_from(workspace.models, POLICY, key):
         return f"{facts}.{known.version}", int(known.meta["pages"])
-    model = shopper_model(catalog, items, sequence, settings)
+    model = shopper_model(catalog, items, sequence, settings, sees_next=settings.sequence.policies)
     with stage("Label visits with what followed"):
         past = PastPages.of(table, model, settings)
     with stage("Rebuild past visits as pages") as progress:
@@ -106,6 +106,7 @@ def posterior_stage(
         "pages": examples.pages,
         "features": model.dim,
         "sequence": read_by,
+        "sees_next": settings.sequence.policies,
         "forecast": forecast,
     }
     version = artifacts.save(workspace.models, POLICY, posterior.state(), meta)

@@ -46,14 +46,21 @@ class Fitted:
     """What similar items and search need; it is loaded when first asked for."""
     sequence: SequenceModel | None = None
     forecast: Forecast | None = None
+    sees_next: bool = False
+    """Whether the policy was fitted on what is likely next, too: a setting changes that with the next fit."""
 
     def shopper_model(self, settings: Settings) -> ShopperModel:
-        """What turns a user's history into what a policy sees."""
-        return shopper_model(self.catalog, self.items, self.sequence, settings)
+        """What turns a user's history into what the fitted policy sees."""
+        return shopper_model(self.catalog, self.items, self.sequence, settings, sees_next=self.sees_next)
 
 
 def shopper_model(
-    catalog: Catalog, items: ItemFacts, sequence: SequenceModel | None, settings: Settings
+    catalog: Catalog,
+    items: ItemFacts,
+    sequence: SequenceModel | None,
+    settings: Settings,
+    *,
+    sees_next: bool,
 ) -> ShopperModel:
     """What turns a user's history into what a policy sees, as the settings say."""
     return ShopperModel(
@@ -62,7 +69,7 @@ def shopper_model(
         grade=settings.labels.grade,
         half_life_days=settings.interests.half_life_days,
         sequence=sequence,
-        sees_next=settings.sequence.policies,
+        sees_next=sees_next,
     )
 
 
@@ -86,6 +93,7 @@ def load_fitted(models: Path, items_path: Path) -> Fitted:
         journal_offset=int(policy.meta["journal_offset"]),
         sequence=_sequence(models, policy.meta.get("sequence")),
         forecast=_forecast(models, policy.meta.get("forecast")),
+        sees_next=bool(policy.meta.get("sees_next", False)),
         finding=Finding(models, items_path, catalog.version),
     )
 
