@@ -19,10 +19,10 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import duckdb
 import numpy as np
 import torch
 
+from folders import item_texts, user_acts
 from honeyguide.plm.backbone import Backbone, open_backbone
 from honeyguide.plm.batches import padded
 from honeyguide.plm.corpus import ItemPairs, is_held_out
@@ -90,24 +90,13 @@ def main() -> None:
 
 def read_shop(folder: Path) -> Shop:
     """The folder's items and pairs, and which items are learned from."""
-    with duckdb.connect() as db:
-        names = [row[0] for row in db.execute(f"DESCRIBE FROM '{folder}/items.parquet'").fetchall()]
-        text = next(name for name in ("text", "title", "phrase") if name in names)
-        items = db.execute(
-            f"SELECT item_id, {text} FROM '{folder}/items.parquet' ORDER BY item_id"
-        ).fetchall()
-        acts = db.execute(
-            f"SELECT user_id, item_id FROM '{folder}/sequences.parquet' ORDER BY user_id, position"
-        ).fetchall()
-    row_of = {item: row for row, (item, _) in enumerate(items)}
-    user = np.unique([u for u, _ in acts], return_inverse=True)[1]
-    item = np.array([row_of[i] for _, i in acts], dtype=np.int64)
+    ids, texts = item_texts(folder)
+    user, item = user_acts(folder, ids)
     first, second = [], []
     for distance in range(1, WITHIN + 1):
         near = (user[distance:] == user[:-distance]) & (item[distance:] != item[:-distance])
         first.append(item[:-distance][near])
         second.append(item[distance:][near])
-    texts = tuple(text for _, text in items)
     held = np.array([is_held_out(text, 0.2) for text in texts])
     test = np.array([is_held_out(text, 0.1) for text in texts])
     return Shop(

@@ -21,11 +21,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-import duckdb
 import numpy as np
 import torch
 from tokenizers import Tokenizer
 
+from folders import item_texts
 from honeyguide.data.catalog import Catalog
 from honeyguide.data.demo import demo_files
 from honeyguide.data.ingest import import_files
@@ -76,11 +76,7 @@ def read_texts(folder: Path | None, most: int) -> list[str]:
             import_files(Path(scratch), demo_files(), now=NOW)
             texts = list(Catalog.read(Path(scratch, "items.parquet")).texts)
     else:
-        with duckdb.connect() as db:
-            names = [row[0] for row in db.execute(f"DESCRIBE FROM '{folder}/items.parquet'").fetchall()]
-            column = next(name for name in ("text", "title", "phrase") if name in names)
-            found = db.execute(f"SELECT {column} FROM '{folder}/items.parquet' ORDER BY item_id").fetchall()
-        texts = [text for (text,) in found]
+        texts = list(item_texts(folder)[1])
     distinct = [text for text in dict.fromkeys(texts) if text.strip()]
     order = np.random.default_rng(0).permutation(len(distinct))[:most]
     return [distinct[row] for row in order]

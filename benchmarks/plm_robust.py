@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from folders import item_texts, user_acts
 from honeyguide.data.demo import demo_files
 from honeyguide.plm.adversarial import fgm, pgd
 from honeyguide.plm.augment import Noise, NoisyFeed, NoisyTexts
@@ -295,7 +296,7 @@ def read_task(folder: Path | None) -> Task:
         others = _texts(db, "true")
         if (folder / "relevance.parquet").is_file():
             return _searches(db, folder / "relevance.parquet", others)
-        return _taken_together(db, folder, others)
+        return _taken_together(folder, others)
 
 
 def _texts(db: duckdb.DuckDBPyConnection, where: str) -> tuple[str, ...]:
@@ -332,17 +333,11 @@ def _task(pairs: Sequence[tuple[str, str]], others: tuple[str, ...]) -> Task:
     )
 
 
-def _taken_together(db: duckdb.DuckDBPyConnection, folder: Path, others: tuple[str, ...]) -> Task:
-    names = [row[0] for row in db.execute(f"DESCRIBE FROM '{folder}/items.parquet'").fetchall()]
-    text = next(name for name in ("text", "title", "phrase") if name in names)
-    items = db.execute(f"SELECT item_id, {text} FROM '{folder}/items.parquet' ORDER BY item_id").fetchall()
-    texts = {told: row for row, told in enumerate(dict.fromkeys(told for _, told in items))}
-    row_of = {item: texts[told] for item, told in items}
-    acts = db.execute(
-        f"SELECT user_id, item_id FROM '{folder}/sequences.parquet' ORDER BY user_id, position"
-    ).fetchall()
-    user = np.unique([u for u, _ in acts], return_inverse=True)[1]
-    item = np.array([row_of[i] for _, i in acts], dtype=np.int64)
+def _taken_together(folder: Path, others: tuple[str, ...]) -> Task:
+    ids, told = item_texts(folder)
+    texts = {text: row for row, text in enumerate(dict.fromkeys(told))}
+    user, acted = user_acts(folder, ids)
+    item = np.array([texts[text] for text in told], dtype=np.int64)[acted]
     pairs = []
     for distance in range(1, WITHIN + 1):
         near = (user[distance:] == user[:-distance]) & (item[distance:] != item[:-distance])

@@ -6,9 +6,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import duckdb
 import numpy as np
 
+from folders import item_texts, user_acts
 from honeyguide.interests.sequence.histories import Sequences
 from honeyguide.plm.export import export
 from honeyguide.plm.forms import encoder_of
@@ -40,22 +40,12 @@ class Shop:
 
 def read_shop(folder: Path, model: str) -> Shop:
     """The folder's `sequences.parquet` and `items.parquet`, its texts read by the encoder `model`, once."""
-    with duckdb.connect() as db:
-        names = [row[0] for row in db.execute(f"DESCRIBE FROM '{folder}/items.parquet'").fetchall()]
-        text = next(name for name in ("text", "title", "phrase") if name in names)
-        items = db.execute(
-            f"SELECT item_id, coalesce({text}, '') FROM '{folder}/items.parquet' ORDER BY item_id"
-        ).fetchall()
-        acts = db.execute(
-            f"SELECT user_id, item_id FROM '{folder}/sequences.parquet' ORDER BY user_id, position"
-        ).fetchall()
-    row_of = {item: row for row, (item, _) in enumerate(items)}
-    users, counts = np.unique([user for user, _ in acts], return_counts=True)
-    starts = np.concatenate([[0], np.cumsum(counts)])
-    sequences = Sequences.of_items(np.array([row_of[item] for _, item in acts], dtype=np.int64), starts)
-    assert len(sequences) == len(users)
+    ids, texts = item_texts(folder)
+    users, items = user_acts(folder, ids)
+    starts = np.concatenate([[0], np.cumsum(np.bincount(users))]).astype(np.int64)
+    sequences = Sequences.of_items(items, starts)
     encoder = encoder_of(export(model, max_tokens=_MAX_TOKENS))
-    vectors = catalogue_vectors(encoder, [text for _, text in items], cache=_CACHE)
+    vectors = catalogue_vectors(encoder, texts, cache=_CACHE)
     return Shop(folder.name, vectors, sequences)
 
 

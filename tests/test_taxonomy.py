@@ -12,7 +12,8 @@ from honeyguide.interests.discover import UNREAD, Stock, build_taxonomy
 from honeyguide.interests.levels import Size
 from honeyguide.interests.quality import agreement
 from honeyguide.interests.taxonomy import Taxonomy
-from honeyguide.types import Floats, State, Vectors
+from honeyguide.types import Floats, Vectors
+from tests.old_tree import as_two_levels
 
 DIM = 24
 SHELVES = {
@@ -210,16 +211,7 @@ def test_a_tree_that_does_not_fit_together_is_refused(tree: Taxonomy) -> None:
 
 
 def test_a_tree_of_two_levels_from_before_is_read(tree: Taxonomy) -> None:
-    arrays: State = {
-        "leaf": tree.leaf,
-        "parent": tree.parent,
-        "centroids": tree.centroids,
-        "layout.leaf_xy": tree.layout.leaf_xy,
-        "layout.item_rows": tree.layout.item_rows,
-        "layout.item_xy": tree.layout.item_xy,
-    }
-    meta = {"leaf_names": list(tree.leaf_names), "top_names": list(tree.top_names)}
-    old = Taxonomy.from_state(arrays, meta)
+    old = Taxonomy.from_state(*as_two_levels(tree))
     assert old.names == tree.names
     assert len(set(old.ids)) == 9
     np.testing.assert_array_equal(old.leaf, tree.leaf)

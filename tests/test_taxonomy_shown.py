@@ -17,8 +17,8 @@ from honeyguide.fit import fit
 from honeyguide.interests.outline import outline
 from honeyguide.shop.models import TAXONOMY, load_fitted
 from honeyguide.shop.workspace import Workspace
-from honeyguide.types import State
 from tests.fitted import copy_of, fitted_shop
+from tests.old_tree import as_two_levels
 from tests.shop_fixture import NOW, PER_KIND, SPLIT
 from tests.test_taxonomy_namers import tiny_causal
 
@@ -90,15 +90,7 @@ def test_a_tree_from_before_there_were_ids_is_shown_and_gone_on_from(
 ) -> None:
     workspace = Workspace.at(copy_of(shop, tmp_path))
     tree = load_fitted(workspace.models, workspace.items).taxonomy
-    arrays: State = {
-        "leaf": tree.leaf,
-        "parent": tree.parent,
-        "centroids": tree.centroids,
-        "layout.leaf_xy": tree.layout.leaf_xy,
-        "layout.item_rows": tree.layout.item_rows,
-        "layout.item_xy": tree.layout.item_xy,
-    }
-    names = {"leaf_names": tree.leaf_names, "top_names": tree.top_names}
+    arrays, names = as_two_levels(tree)
     artifacts.save(workspace.models, TAXONOMY, arrays, {"key": "old", "taxonomy": names})
     assert all(name in said(capsys, "taxonomy", workspace.root, "--json") for name in tree.leaf_names)
     old = load_fitted(workspace.models, workspace.items).taxonomy
