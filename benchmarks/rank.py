@@ -6,7 +6,8 @@ FOLDER holds `sequences.parquet` (user_id, position, item_id) and `items.parquet
 the last item is the test, the one before it says when to stop, and the rest is learned from (leave-one-out, as
 published); a user's own items are left out of the ranking. Rivals run in their own environments (`make bench-setup`)
 on the same split with the same vectors, one after the other on this machine, and stop by the same rule. `--validate`
-measures on the validation items instead, for choosing settings.
+measures on the validation items instead, for choosing settings. `--rivals-alone` leaves ours out, so that several can
+run at the same time; OUT holds what is done so far. `--device cuda` is for us and RecTools; RecBole stays on the CPU.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 
@@ -25,7 +26,8 @@ import torch
 
 from honeyguide.evaluate.ranking import RankingQuality, ranking_quality
 from honeyguide.interests.sequence.histories import Sequences
-from honeyguide.interests.sequence.model import SequenceModel, mixed
+from honeyguide.interests.sequence.mixing import mixed
+from honeyguide.interests.sequence.model import SequenceModel
 from honeyguide.interests.sequence.network import Shape
 from honeyguide.interests.sequence.ranking import best_of
 from honeyguide.interests.train.learn import HeldOut, LearnedSequences, learn_sequences
@@ -37,6 +39,7 @@ from rivals.call import prepare, run
 from rows import commit, machine
 
 K, SHOWN = 10, 20
+WITHOUT_CHANCE = ("popular", "als", "itemknn", "ease")
 OURS, WITHOUT_MEMORY, COSINE = "honeyguide", "honeyguide, network alone", "cosine of text"
 _LOOKED_AT = 8000  # users whose validation item is looked for after each epoch
 RIVALS: Mapping[str, tuple[str, str, Mapping[str, object]]] = {
@@ -98,21 +101,28 @@ def main() -> None:
     os.environ["HF_HUB_OFFLINE"] = "1"
     shop = read_shop(options.data, options.model)
     split = Split.of(shop.sequences, validate=options.validate)
-    place = find_place()
-    results = [of_ranking(COSINE, 0, shop, split, cosine(shop, split.history), 0.0, 0.0)]
-    for seed in range(options.seeds):
-        results += ours(shop, split, plan_of(options, seed), place)
-        show(results[-2:])
-    for rival in options.rivals:
-        seeds = options.seeds if rival not in ("popular", "als", "itemknn", "ease") else 1
-        for seed in range(min(seeds, options.rival_seeds)):
-            results.append(theirs(rival, shop, split, seed, options))
-            show(results[-1:])
+    place = find_place(options.device, options.precision)
+    results: list[Result] = []
+    for found in each(shop, split, options, place):
+        show(found)
+        results += found
+        if options.json:
+            about = {"data": shop.name, "device": place.device.type, "machine": machine(), "commit": commit()}
+            options.json.write_text(json.dumps([{**asdict(result), **about} for result in results], indent=1))
     print()
     show(summary(results))
-    if options.json:
-        about = {"data": shop.name, "machine": machine(), "commit": commit()}
-        options.json.write_text(json.dumps([{**asdict(result), **about} for result in results], indent=1))
+
+
+def each(shop: Shop, split: Split, options: argparse.Namespace, place: Place) -> Iterator[list[Result]]:
+    """The results of one model and seed after the other."""
+    seeds = range(options.first_seed, options.first_seed + options.seeds)
+    if not options.rivals_alone:
+        yield [of_ranking(COSINE, 0, shop, split, cosine(shop, split.history), 0.0, 0.0)]
+        for seed in seeds:
+            yield ours(shop, split, plan_of(options, seed), place)
+    for rival in options.rivals:
+        for seed in seeds[: 1 if rival in WITHOUT_CHANCE else options.rival_seeds]:
+            yield [theirs(rival, shop, split, seed, options, place)]
 
 
 def arguments() -> argparse.Namespace:
@@ -126,8 +136,17 @@ def arguments() -> argparse.Namespace:
         "--rivals", nargs="*", default=["popular", "als", "sasrec", "unisrec"], choices=RIVALS
     )
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--rival-seeds", type=int, default=3)
     parser.add_argument("--rival-seconds", type=float, default=None, help="a rival's time instead of epochs")
+    parser.add_argument(
+        "--rival-limit", type=float, default=None, help="seconds at which a rival ends at the latest"
+    )
+    parser.add_argument("--rivals-alone", action="store_true", help="without ours")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="ours and theirs")
+    parser.add_argument(
+        "--precision", choices=("auto", "float32", "bfloat16"), default="auto", help="of ours"
+    )
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--threads", type=int, default=2)
@@ -150,7 +169,7 @@ def ours(shop: Shop, split: Split, plan: SequencePlan, place: Place) -> list[Res
     speed = len(seen) * learned.epochs / seconds
     began = time.perf_counter()
     valid = some_of(split.valid)
-    model = mixed(learned.network, split.train, valid.sequences, valid.targets)
+    model = mixed(learned.network, split.train, valid.sequences, valid.targets, vectors=shop.vectors)
     extra = time.perf_counter() - began
     found = []
     for name, scorer, took in (
@@ -164,8 +183,9 @@ def ours(shop: Shop, split: Split, plan: SequencePlan, place: Place) -> list[Res
         if model.memory is None
         else f"backoff {model.memory.backoff:g}, recency {model.memory.recency:g}"
     )
+    where = f"{place.device.type}, {str(place.dtype).removeprefix('torch.')}"
     print(
-        f"  seed {plan.seed}: best epoch {learned.best_epoch:.0f} of {learned.epochs:.0f}, memory {told}",
+        f"  seed {plan.seed} ({where}): best epoch {learned.best_epoch:.0f} of {learned.epochs:.0f}, memory {told}",
         flush=True,
     )
     return found
@@ -195,12 +215,17 @@ def some_of(valid: HeldOut) -> HeldOut:
     return HeldOut(valid.sequences.of_users(some), valid.targets[some])
 
 
-def theirs(rival: str, shop: Shop, split: Split, seed: int, options: argparse.Namespace) -> Result:
+def theirs(
+    rival: str, shop: Shop, split: Split, seed: int, options: argparse.Namespace, place: Place
+) -> Result:
     """A rival's answer on the same split."""
     name, model, given = RIVALS[rival]
-    how = {"width": options.width, **given, "seed": seed, "threads": options.threads}
+    device = place.device.type if name == "rectools" else None
+    how = {"width": options.width, **given, "seed": seed, "threads": options.threads, "device": device}
     if options.rival_seconds and "epochs" in how:
         how |= {"seconds": options.rival_seconds, "epochs": None}
+    elif options.rival_limit and "epochs" in how:
+        how |= {"seconds": options.rival_limit}
     with tempfile.TemporaryDirectory() as folder:
         prepare(
             Path(folder),

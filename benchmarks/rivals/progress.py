@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import SupportsFloat
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,26 +33,26 @@ class Progress:
     valid_seconds: float = 0.0
     best_epoch: int = 0
     _began: float = 0.0
-    _losses: list[float] = field(default_factory=list)
+    _losses: list[SupportsFloat] = field(default_factory=list)
 
     def begin(self) -> None:
         """An epoch starts."""
         self._began = self.clock()
         self._losses = []
 
-    def batch(self, loss: float, sequences: int) -> bool:
-        """A batch is done; whether the time is up."""
+    def batch(self, loss: SupportsFloat, sequences: int) -> bool:
+        """A batch is done; whether the time is up. A loss is read when the epoch ends: a GPU would be waited for."""
         self.sequences += sequences
         self._losses.append(loss)
         return self.seconds is not None and self._elapsed() >= self.seconds
 
     def end(self) -> bool:
         """An epoch is done (or cut short): validates, prints a line, and says whether it is the best so far."""
+        loss = sum(map(float, self._losses)) / max(len(self._losses), 1)
         self.trained_seconds = self._elapsed()
         self._began = self.clock()
         figure = self.validate() if self.validate else None
         self.valid_seconds += self.clock() - self._began
-        loss = sum(self._losses) / max(len(self._losses), 1)
         point = Point(len(self.curve) + 1, self.trained_seconds, loss, figure)
         best = figure is None or not self.curve or figure > self._best()
         self.curve.append(point)

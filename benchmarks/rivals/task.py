@@ -47,6 +47,7 @@ class Options:
     batch: int | None
     seed: int
     threads: int
+    device: str
     k: int
     keep_seen: bool
     further: Mapping[str, Any]
@@ -187,6 +188,7 @@ def _options(given: argparse.Namespace) -> Options:
         batch=given.batch,
         seed=given.seed,
         threads=given.threads,
+        device=given.device,
         k=given.k,
         keep_seen=given.keep_seen,
         further=dict(_setting(text) for text in given.set),
@@ -227,6 +229,9 @@ def _parser(models: tuple[str, ...], doc: str | None) -> argparse.ArgumentParser
     parser.add_argument("--batch", type=int)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--device", choices=("cpu", "cuda"), default="cpu", help="what counts stays on the cpu"
+    )
     parser.add_argument("--k", type=int, default=20)
     parser.add_argument("--keep-seen", action="store_true", help="recommend what a user already has")
     parser.add_argument(

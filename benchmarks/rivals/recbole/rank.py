@@ -51,6 +51,8 @@ def _trained(task: Task) -> Done:
     options = task.options
     if options.loss != "softmax":
         raise SystemExit(f"RecBole's SASRec has no loss {options.loss}: take softmax")
+    if options.device != "cpu":
+        raise SystemExit("RecBole is set up for the CPU alone: leave --device out")
     watch = Stopwatch()
     with tempfile.TemporaryDirectory() as scratch:
         config = Config(model="SASRec", dataset="given", config_dict=_settings(task, Path(scratch)))

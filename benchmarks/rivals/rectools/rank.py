@@ -35,6 +35,7 @@ def main() -> None:
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     task, folder = read_task(tuple(MODELS), __doc__)
     torch.set_num_threads(task.options.threads)
+    torch.backends.cudnn.allow_tf32 = False  # a GPU would round what convolutions multiply to ten bits
     write_done(folder, task, MODELS[task.options.model](task), PACKAGES)
 
 

@@ -3,6 +3,8 @@
 # mypy: disable-error-code="import-not-found,import-untyped"
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytorch_lightning as pl
 from rectools.models import BERT4RecModel, SASRecModel
 from rectools.models.nn.transformers.ligr import LiGRLayers
 
-from rivals.exchange import Histories
+from rivals.exchange import Histories, Rows
 from rivals.ranking import Ranking
 from rivals.rectools.simple import as_dataset
 from rivals.rectools.watch import trainer
@@ -37,7 +39,8 @@ def bert4rec(task: Task) -> Done:
 def _trained(task: Task, kind: Any, **further: Any) -> Done:  # noqa: ANN401
     options = task.options
     pl.seed_everything(options.seed)
-    progress = task.progress(lambda held: held.ndcg(_ranking(model, held.histories, task.n_items)))
+    read = cache(lambda histories: _Read.of(model, histories))  # validation asks the same after every epoch
+    progress = task.progress(lambda held: held.ndcg(read(held.histories).ranking(model, task)))
     model = kind(
         n_factors=options.width,
         n_blocks=options.blocks,
@@ -49,28 +52,41 @@ def _trained(task: Task, kind: Any, **further: Any) -> Done:  # noqa: ANN401
         lr=0.001 if options.lr is None else options.lr,
         batch_size=options.batch or 128,
         dataloader_num_workers=0,
-        recommend_torch_device="cpu",
-        get_trainer_func=lambda: trainer(progress),
+        recommend_torch_device=options.device,
+        get_trainer_func=lambda: trainer(progress, options.device),
         **further | dict(options.further),
     )
     watch = Stopwatch()
     model.fit(as_dataset(task.train, np.unique(task.train.items)))
     seconds = watch.seconds() - progress.valid_seconds
-    ranking = _ranking(model, task.asked, task.n_items)
+    ranking = _Read.of(model, task.asked).ranking(model, task)
     parameters = sum(p.numel() for p in model.torch_model.parameters())
     return Done(ranking.best(options.k, keep_seen=options.keep_seen), seconds, parameters, progress)
 
 
-def _ranking(model: Any, histories: Histories, n_items: int) -> Ranking:  # noqa: ANN401
-    prepared = model.data_preparator
-    known = prepared.get_known_item_ids().astype(np.int64)
-    dataset = as_dataset(histories, known)
-    told = np.sort(dataset.user_id_map.external_ids)
-    dataset = prepared.transform_dataset_u2i(dataset, told)
-    users, items = model.lightning_model._get_user_item_embeddings(
-        prepared.get_dataloader_recommend(dataset, 256), "cpu"
-    )
-    rows = dataset.user_id_map.convert_to_internal(told)
-    return Ranking.of_known(
-        users.numpy()[rows], items.numpy()[-len(known) :], known, histories.of(told), n_items
-    )
+@dataclass(frozen=True, slots=True, eq=False)
+class _Read:
+    """Histories as the trained model reads them: its batches, and which of their rows is whose."""
+
+    histories: Histories
+    known: Rows
+    batches: list[Any]
+    rows: Rows
+
+    @classmethod
+    def of(cls, model: Any, histories: Histories) -> _Read:  # noqa: ANN401
+        prepared = model.data_preparator
+        known = prepared.get_known_item_ids().astype(np.int64)
+        dataset = as_dataset(histories, known)
+        told = np.sort(dataset.user_id_map.external_ids)
+        dataset = prepared.transform_dataset_u2i(dataset, told)
+        batches = list(prepared.get_dataloader_recommend(dataset, 256))
+        return cls(histories.of(told), known, batches, dataset.user_id_map.convert_to_internal(told))
+
+    def ranking(self, model: Any, task: Task) -> Ranking:  # noqa: ANN401
+        device = task.options.device
+        users, items = model.lightning_model._get_user_item_embeddings(self.batches, device)
+        trained = items.cpu().numpy()[-len(self.known) :]
+        return Ranking.of_known(
+            users.numpy()[self.rows], trained, self.known, self.histories, task.n_items, device
+        )

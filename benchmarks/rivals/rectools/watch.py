@@ -28,7 +28,7 @@ class Watch(pl.Callback):
 
     def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, number: int) -> None:  # noqa: ANN401
         """A batch is counted."""
-        if self.progress.batch(float(outputs["loss"]), len(batch["x"])):
+        if self.progress.batch(outputs["loss"].detach(), len(batch["x"])):
             trainer.should_stop = True
 
     def on_train_epoch_end(self, trainer: Any, module: Any) -> None:  # noqa: ANN401
@@ -46,11 +46,11 @@ class Watch(pl.Callback):
             module.load_state_dict(self.best)
 
 
-def trainer(progress: Progress, **further: Any) -> Any:  # noqa: ANN401
-    """On the CPU, nothing logged, no validation loop of its own."""
+def trainer(progress: Progress, device: str, **further: Any) -> Any:  # noqa: ANN401
+    """On one CPU or GPU, nothing logged, no validation loop of its own."""
     return pl.Trainer(
         max_epochs=-1 if progress.epochs is None else progress.epochs,
-        accelerator="cpu",
+        accelerator=device,
         devices=1,
         barebones=True,
         callbacks=[Watch(progress)],
