@@ -8,7 +8,8 @@ import pytest
 from honeyguide.errors import InvalidInput
 from honeyguide.interests.sequence.histories import Sequences
 from honeyguide.interests.sequence.memory import Memory
-from honeyguide.interests.sequence.model import SequenceModel, mixed
+from honeyguide.interests.sequence.mixing import mixed
+from honeyguide.interests.sequence.model import SequenceModel
 from honeyguide.interests.sequence.network import SequenceNetwork, Shape
 from honeyguide.interests.sequence.ranking import best_of, ranks_of
 from honeyguide.types import Vectors

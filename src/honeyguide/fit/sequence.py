@@ -12,13 +12,17 @@ from honeyguide.artifacts import key_of
 from honeyguide.config import Sequence, Settings
 from honeyguide.data.catalog import Catalog
 from honeyguide.data.table import EventTable
+from honeyguide.interests.sequence.content import content_of, prices_or_paid
 from honeyguide.interests.sequence.histories import Sequences
-from honeyguide.interests.sequence.model import SequenceModel, mixed
+from honeyguide.interests.sequence.likeness import share_of_new
+from honeyguide.interests.sequence.mixing import mixed
+from honeyguide.interests.sequence.model import SequenceModel
+from honeyguide.interests.sequence.network import SequenceNetwork
 from honeyguide.plm.serving import open_encoder
 from honeyguide.plm.vectors import catalogue_vectors
 from honeyguide.shop.models import ENCODER, SEQUENCE
 from honeyguide.shop.workspace import Workspace
-from honeyguide.types import Progress, Rows, Stage, Vectors
+from honeyguide.types import EVENT_KINDS, Progress, Rows, Stage, Vectors
 
 if TYPE_CHECKING:
     from honeyguide.interests.train.plan import SequencePlan
@@ -45,16 +49,35 @@ def sequence_stage(
     encoder = artifacts.current(workspace.models, ENCODER)
     wanted = asdict(replace(given, policies=False))  # who may see it changes nothing of what is learned
     key = key_of("sequence", catalog.version, encoder, table.version, wanted, settings.seed)
-    if known := artifacts.load_if_made_from(workspace.models, SEQUENCE, key):
-        return SequenceModel.from_state(known.arrays, known.meta["sequence"])
+    if made := artifacts.load_if_made_from(workspace.models, SEQUENCE, key):
+        return SequenceModel.from_state(made.arrays, made.meta["sequence"])
     searches = _search_vectors(workspace, settings, table, vectors.shape[1], stage)
+    bought = table.kind == EVENT_KINDS.index("purchase")
+    prices = prices_or_paid(catalog.prices, table.item[bought], table.value[bought].astype(np.float64))
+    content = content_of(vectors, prices, searches)
+    known, asked, targets = part(sequences, settings)
     with stage("Learn what users take next") as progress:
-        model, curve = _learned(workspace, settings, vectors, searches, sequences, progress)
-    model = replace(model, queries=table.queries)
+        network, curve = _learned(workspace, settings, content, len(catalog), known, asked, targets, progress)
+    with stage("Weigh it against what was taken along and what is alike") as progress:
+        model = SequenceModel(network)
+        if given.memory:
+            new_share = share_of_new(table.item[table.item >= 0].astype(np.int64))
+            model = mixed(
+                network, known, asked, targets, vectors=vectors, new_share=new_share, progress=progress
+            )
+    model = replace(model, pool=_pool(sequences, len(catalog)), queries=table.queries)
     arrays, meta = model.state()
     artifacts.save(workspace.models, SEQUENCE, arrays, {"key": key, "sequence": meta, "curve": curve})
     _drop_checkpoints(workspace)
     return model
+
+
+def _pool(sequences: Sequences, items: int) -> Rows | None:
+    """The most taken items; None where those are all."""
+    if items <= _POOL:
+        return None
+    taken = np.bincount(sequences.tokens[sequences.tokens < items], minlength=items)
+    return np.sort(np.argsort(-taken, kind="stable")[:_POOL])
 
 
 def _drop_checkpoints(workspace: Workspace) -> None:
@@ -66,39 +89,29 @@ def _drop_checkpoints(workspace: Workspace) -> None:
 def _learned(
     workspace: Workspace,
     settings: Settings,
-    vectors: Vectors,
-    searches: Vectors,
-    sequences: Sequences,
+    content: Vectors,
+    items: int,
+    known: Sequences,
+    asked: Sequences,
+    targets: Rows,
     progress: Progress,
-) -> tuple[SequenceModel, list[dict[str, float]]]:
+) -> tuple[SequenceNetwork, list[dict[str, float]]]:
     import torch
 
     from honeyguide.interests.train.learn import HeldOut, learn_sequences
     from honeyguide.plm.train.devices import Place, device_named
 
-    items, given = len(vectors), settings.sequence
-    known, asked, targets = part(sequences, settings)
-    held_out = HeldOut(asked, targets)
-    centre = vectors.mean(axis=0)
     learned = learn_sequences(
-        np.concatenate(
-            [vectors - centre, np.where(searches.any(axis=1, keepdims=True), searches - centre, 0)]
-        ),
+        content,
         items,
         known,
-        held_out,
-        _plan(given, settings.seed),
+        HeldOut(asked, targets),
+        _plan(settings.sequence, settings.seed),
         place=Place(device_named(settings.training.device), torch.float32),
         folder=workspace.cache / _SCRATCH,
         progress=progress,
     )
-    model = SequenceModel(learned.network)
-    if given.memory:
-        model = mixed(learned.network, known, asked, targets)
-    taken = np.bincount(sequences.tokens[sequences.tokens < items], minlength=items)
-    pool = np.sort(np.argsort(-taken, kind="stable")[:_POOL])
-    curve = [{"epoch": epoch, **figures} for epoch, figures in learned.curve]
-    return SequenceModel(model.network, model.memory, pool if len(pool) < items else None), curve
+    return learned.network, [{"epoch": epoch, **figures} for epoch, figures in learned.curve]
 
 
 def sequences_of(table: EventTable, items: int) -> Sequences:
