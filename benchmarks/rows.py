@@ -56,8 +56,8 @@ def arguments(doc: str | None, *, seeds: int) -> argparse.Namespace:
     return parser.parse_args()
 
 
-def report(rows: Sequence[Row], options: argparse.Namespace) -> None:
-    """Print the table, and write it as JSON where asked."""
+def show(rows: Sequence[Row]) -> None:
+    """Print the table."""
     print(f"{'name':<24}{'metric':<18}{'ours':>9}  {'10-90 %':>17}  {'rival':>9}  {'ratio':>7}  rival")
     for row in rows:
         spread = f"{row.spread[0]:.3f}..{row.spread[1]:.3f}"
@@ -65,6 +65,11 @@ def report(rows: Sequence[Row], options: argparse.Namespace) -> None:
             f"{row.name:<24}{row.metric:<18}{row.value:>9.3f}  {spread:>17}  {row.rival_value:>9.3f}"
             f"  {row.ratio:>7.2f}  {row.rival}"
         )
+
+
+def report(rows: Sequence[Row], options: argparse.Namespace) -> None:
+    """Print the table, and write it as JSON where asked."""
+    show(rows)
     if options.json:
         about = {"machine": machine(), "commit": commit()}
         options.json.write_text(json.dumps([{**asdict(row), **about} for row in rows], indent=1))
