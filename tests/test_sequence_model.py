@@ -75,13 +75,32 @@ def test_what_serves_scores_as_what_was_learned(loss: str, shrink: float) -> Non
     rng = np.random.default_rng(0)
     tokens = rng.integers(0, ITEMS + QUERIES, (5, 6))
     kinds, gaps = rng.integers(0, 7, (5, 6)), rng.integers(0, 11, (5, 6))
+    ahead = rng.integers(0, 11, 5)
+    coming = np.concatenate([np.zeros((5, 1), dtype=np.int64), gaps[:, 1:], ahead[:, None]], axis=1)
     with torch.no_grad():
-        given = [torch.from_numpy(array) for array in (tokens, kinds, gaps)]
-        read = module.read(module.vectors(given[0]), given[1], given[2])[:, -1]
+        given = [torch.from_numpy(array) for array in (tokens, kinds, gaps, coming)]
+        read = module.read(module.vectors(given[0]), *given[1:])[:, -1]
         if loss == "contrastive":
             read = torch.nn.functional.normalize(read, dim=-1) / plan.temperature
         wanted = read @ module.vectors(torch.arange(ITEMS)).T + module.bias
-    assert network.scores(network.hidden(tokens, kinds, gaps)) == pytest.approx(wanted.numpy(), abs=1e-4)
+    served = network.scores(network.hidden(tokens, kinds, gaps, ahead))
+    assert served == pytest.approx(wanted.numpy(), abs=1e-4)
+
+
+def test_what_comes_at_once_and_what_comes_after_a_week_are_told_apart(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    first, late = rng.integers(0, 10, 400), rng.random(400) < 0.5
+    items = np.stack([first, np.where(late, 10 + first, 20 + first)], axis=1).ravel()
+    starts = np.arange(0, 801, 2)
+    gaps = np.stack([np.zeros(400), np.where(late, 7, 1)], axis=1).ravel().astype(np.int8)
+    sequences = Sequences(items, np.full(800, 4, dtype=np.int8), gaps, starts)
+    plan = replace(SMALL, epochs=30, dropout=0.0, learning_rate=1e-2)
+    network = learn_sequences(content(), ITEMS, sequences, None, plan, place=CPU, folder=tmp_path).network
+    asked = sequences.without_last(1)
+    ranks = ranks_of(network, asked, sequences.from_last(0))
+    assert (ranks < 1).mean() > 0.9
+    unasked = replace(asked, ahead=np.zeros(400, dtype=np.int8))
+    assert (ranks_of(network, unasked, sequences.from_last(0)) < 2).mean() > 0.9  # either is likely then
 
 
 def test_an_item_that_was_never_taken_is_all_content() -> None:
@@ -111,6 +130,7 @@ def test_a_batch_reads_what_came_before_what_it_asks_for() -> None:
     assert batch["tokens"].tolist() == [[5, 6, 7]]
     assert batch["places"].tolist() == [0, 1, 2, 3]  # nobody stands at place 0
     assert batch["targets"].tolist() == [5, 6, 7, 8]
+    assert batch["ahead"].tolist() == [[FIRST, 1, 1, 1]]
 
 
 def test_long_histories_are_read_in_windows_and_every_event_is_asked_for_once() -> None:
@@ -125,6 +145,7 @@ def test_a_batch_in_pieces_is_the_batch() -> None:
     feed = SequenceFeed.of(walks(), ITEMS, longest=6, negatives=8, batch=8)
     batch = feed.batch(3)
     module = SequenceModule(content(), np.ones(ITEMS), replace(SMALL, dropout=0.0), CPU.device)
+    module.eval()  # what is not told is drawn
 
     def loss(part: Batch) -> float:
         return float(module(**{name: torch.from_numpy(array) for name, array in part.items()}).item())
@@ -224,6 +245,11 @@ def test_sequences_are_cut_and_chosen_by_user() -> None:
     assert shorter.tokens.tolist() == [1, 2, 5]
     assert shorter.starts.tolist() == [0, 2, 2, 3]
     assert sequences.from_last(1).tolist() == [2, -1, 5]
+    assert shorter.ahead.tolist() == [
+        1,
+        FIRST,
+        1,
+    ]  # how long it was until what was cut; nothing is left of one
     turned = sequences.of_users(np.array([2, 0]))
     assert turned.tokens.tolist() == [5, 6, 1, 2, 3]
     assert turned.starts.tolist() == [0, 2, 5]

@@ -88,9 +88,9 @@ def test_what_is_likely_next_is_a_candidate() -> None:
     source = CandidateSource(model, size=6)
     taken = np.zeros(N, dtype=np.bool_)
     taken[0] = True
-    likely = model.likely(history, np.arange(N))
+    likely = model.likely(history, np.arange(N), NOW_US)
     best = np.flatnonzero(~taken)[np.argsort(-likely[~taken], kind="stable")]
-    assert source._next(history, taken).tolist() == best.tolist()
+    assert source._next(history, taken, NOW_US).tolist() == best.tolist()
     rows = source.rows(history, NOW_US, np.random.default_rng(0))
     assert sorted(rows.tolist()) == list(range(N))
 

@@ -177,17 +177,17 @@ class ShopperModel:
         taste = slice(len(BEHAVIOUR), len(BEHAVIOUR) + self.items.vectors.shape[1])
         out[:, taste] = self.items.vectors[rows]
         if self.sees_next:
-            likely = self.likely(state, rows)
+            likely = self.likely(state, rows, now_us)
             out[:, taste.stop] = likely
             out[:, taste.stop + 1] = np.where(out[:, _KNOWN] > 0, 0.0, likely)
         return out
 
-    def likely(self, state: History, rows: Rows) -> Vectors:
+    def likely(self, state: History, rows: Rows, now_us: int | None = None) -> Vectors:
         """(n,) in 0..1: how much likelier than any other item each is to be next, by the logarithm; 1 is certain."""
         if self.sequence is None:
             return np.zeros(len(rows), dtype=np.float32)
         items = self.sequence.items
-        chances = self.sequence.chances(state.recent.sequence(), rows)
+        chances = self.sequence.chances(state.recent.sequence(now_us), rows)
         return np.asarray(np.minimum(np.log1p(items * chances) / np.log1p(items), 1.0), dtype=np.float32)
 
     def remaining_visits(self, state: History, now_us: int, horizon_days: float) -> float:

@@ -54,7 +54,7 @@ class Beliefs:
         """Every interest that has items, best first."""
         belief = posterior.belief(user_id)
         share = self.model.interest_weight(history)
-        coming = self._next(history)
+        coming = self._next(history, now_us)
         labels = {
             label.leaf: label for label in classify(history, self.model.items.leaf, self._base, least=_ANY)
         }
@@ -82,12 +82,12 @@ class Beliefs:
             )
         return tuple(sorted(found, key=lambda interest: -interest.mean))
 
-    def _next(self, history: History) -> Floats:
+    def _next(self, history: History, now_us: int) -> Floats:
         """(leaves,): the chance that each interest comes next."""
         forecast, model = self.fitted.forecast, self.fitted.sequence
         if forecast is None or model is None:
             return self._base
-        return np.asarray(forecast.chances(model, history.recent.sequence())[0])
+        return np.asarray(forecast.chances(model, history.recent.sequence(now_us))[0])
 
     def _ids(self, rows: Sequence[int]) -> tuple[str, ...]:
         return tuple(self.fitted.catalog.ids[row] for row in rows)

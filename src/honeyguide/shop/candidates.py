@@ -56,7 +56,7 @@ class CandidateSource:
         basket = _Basket(len(self.items), self.size, allowed, limits)
         basket.add(self._own(history, now_us), OWN)
         following = NEXT if self.model.sees_next else 0.0
-        basket.add(self._next(history, basket.taken), following)
+        basket.add(self._next(history, basket.taken, now_us), following)
         basket.add(self._interests(history), INTERESTS - following / 2)
         basket.add(self._popular[: 4 * self.size], POPULAR)
         basket.add(self._similar(history, basket.taken), SIMILAR - following / 2)
@@ -70,11 +70,11 @@ class CandidateSource:
         pull = np.log1p(history.weight / MILLI) * np.exp(-weeks / 12.0)
         return history.rows[np.argsort(-pull, kind="stable")]
 
-    def _next(self, history: History, taken: NDArray[np.bool_]) -> Rows:
+    def _next(self, history: History, taken: NDArray[np.bool_], now_us: int) -> Rows:
         if not self.model.sees_next:
             return np.empty(0, dtype=np.int64)
         free = self._pool[~taken[self._pool]]
-        likely = self.model.likely(history, free)
+        likely = self.model.likely(history, free, now_us)
         return free[np.argsort(-likely, kind="stable")[: self.size]]
 
     def _interests(self, history: History) -> Rows:

@@ -50,7 +50,7 @@ class NextScorer:
 
     def scores(self, history: History, rows: Rows, now_us: int) -> Floats:
         """(n,) in 0..1, by the logarithm of the chance."""
-        return self._model.likely(history, rows).astype(np.float64)
+        return self._model.likely(history, rows, now_us).astype(np.float64)
 
 
 @dataclass(frozen=True, slots=True)

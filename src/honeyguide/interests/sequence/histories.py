@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
@@ -50,20 +50,26 @@ class Sequences:
     """The events of u users in the order of time: those of user i lie at `starts[i]:starts[i + 1]`.
 
     `tokens` (n,) int64 are rows of what the model knows: items, then queries; `kinds` (n,) int8 positions in
-    EVENT_KINDS; `gaps` (n,) int8 classes of the time since the user's event before.
+    EVENT_KINDS; `gaps` (n,) int8 classes of the time since the user's event before. `ahead` (u,) int8 is the class of
+    the time from a user's last event to the moment that is asked about, FIRST where that is not known.
     """
 
     tokens: Rows
     kinds: NDArray[np.int8]
     gaps: NDArray[np.int8]
     starts: Rows
+    ahead: NDArray[np.int8] = field(default_factory=lambda: np.empty(0, dtype=np.int8))
 
     def __post_init__(self) -> None:
         n = len(self.tokens)
+        if not len(self.ahead):
+            object.__setattr__(self, "ahead", np.full(len(self.starts) - 1, FIRST, dtype=np.int8))
         if not len(self.kinds) == len(self.gaps) == n or not len(self.starts) or self.starts[-1] != n:
             raise InvalidInput(
                 f"kinds and gaps need one entry for each of the {n} tokens, and starts has to end there"
             )
+        if len(self.ahead) != len(self.starts) - 1:
+            raise InvalidInput(f"ahead needs one entry for each of the {len(self.starts) - 1} users")
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -99,21 +105,23 @@ class Sequences:
         return cls(items.astype(np.int64), kinds, gaps, starts.astype(np.int64))
 
     def without_last(self, events: int) -> Sequences:
-        """Each user's events but the last ones; a user with no more than that is left with none."""
-        keep = np.maximum(self.lengths - events, 0)
-        at = np.arange(len(self.tokens)) - np.repeat(self.starts[:-1], self.lengths)
-        kept = at < np.repeat(keep, self.lengths)
-        starts = np.concatenate([[0], np.cumsum(keep)]).astype(np.int64)
-        return Sequences(self.tokens[kept], self.kinds[kept], self.gaps[kept], starts)
+        """Each user's events but the last ones; what is asked about is then the moment of the first left out."""
+        return self._first(np.maximum(self.lengths - events, 0))
 
     def without_last_of(self, users: Rows) -> Sequences:
         """All users' events but the last one of each of these users."""
-        dropped = np.zeros(len(self.tokens), dtype=np.bool_)
-        dropped[self.starts[users + 1][self.lengths[users] > 0] - 1] = True
         lengths = self.lengths.copy()
         lengths[users] = np.maximum(lengths[users] - 1, 0)
+        return self._first(lengths)
+
+    def _first(self, lengths: Rows) -> Sequences:
+        """So many of each user's events."""
+        user = np.repeat(np.arange(len(self)), self.lengths)
+        kept = np.arange(len(self.tokens)) - self.starts[:-1][user] < lengths[user]
         starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        return Sequences(self.tokens[~dropped], self.kinds[~dropped], self.gaps[~dropped], starts)
+        ahead, cut = self.ahead.copy(), np.flatnonzero(lengths < self.lengths)
+        ahead[cut] = self.gaps[self.starts[cut] + lengths[cut]]
+        return Sequences(self.tokens[kept], self.kinds[kept], self.gaps[kept], starts, ahead)
 
     def from_last(self, back: int) -> Rows:
         """(u,): each user's token that many before the last one, 0 being the last; -1 where there is none."""
@@ -129,13 +137,11 @@ class Sequences:
         user = np.repeat(np.arange(len(self)), self.lengths)
         item = np.flatnonzero(self.tokens < items)
         np.maximum.at(last, user[item], item - self.starts[:-1][user[item]] + 1)
-        kept = np.arange(len(self.tokens)) - self.starts[:-1][user] < last[user]
-        starts = np.concatenate([[0], np.cumsum(last)]).astype(np.int64)
-        return Sequences(self.tokens[kept], self.kinds[kept], self.gaps[kept], starts)
+        return self._first(last)
 
     def of_users(self, users: Rows) -> Sequences:
         """The sequences of some users, in that order."""
         lengths = self.lengths[users]
         starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         at = np.repeat(self.starts[users] - starts[:-1], lengths) + np.arange(int(starts[-1]))
-        return Sequences(self.tokens[at], self.kinds[at], self.gaps[at], starts)
+        return Sequences(self.tokens[at], self.kinds[at], self.gaps[at], starts, self.ahead[users])

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.special import erf
 
 from honeyguide.errors import DamagedArtifact, InvalidInput
-from honeyguide.interests.sequence.histories import Sequences
+from honeyguide.interests.sequence.histories import FIRST, Sequences
 from honeyguide.types import Rows, State, Vectors
 
 _EPS = 1e-5
@@ -69,15 +69,21 @@ class SequenceNetwork:
         for length in np.unique(lengths).tolist():
             users = np.flatnonzero(lengths == length)
             at = sequences.starts[users + 1][:, None] - length + np.arange(length)
-            found[users] = self.hidden(sequences.tokens[at], sequences.kinds[at], sequences.gaps[at])
+            found[users] = self.hidden(
+                sequences.tokens[at], sequences.kinds[at], sequences.gaps[at], sequences.ahead[users]
+            )
         return found
 
-    def hidden(self, tokens: Rows, kinds: Rows, gaps: Rows) -> Vectors:
-        """(u, width): the users whose events these are, each (u, l) with l at most `longest`."""
+    def hidden(self, tokens: Rows, kinds: Rows, gaps: Rows, ahead: Rows) -> Vectors:
+        """(u, width): the users whose events these are, each (u, l) with l at most `longest`, asked `ahead` (u,)."""
         w = self.weights
         x = self.vectors[tokens] + w["kinds.weight"][kinds] + w["gaps.weight"][gaps]
         nobody = np.broadcast_to(w["nobody"], (len(tokens), 1, self.shape.width))
         x = np.concatenate([nobody, x], axis=1) + w["places.weight"][: tokens.shape[1] + 1]
+        if "ahead.weight" in w:  # networks learned before it was read go without
+            coming = np.concatenate([gaps, ahead[:, None]], axis=1)
+            coming[:, 0] = ahead if not tokens.shape[1] else FIRST
+            x = x + w["ahead.weight"][coming]
         for block in range(self.shape.blocks - 1):
             x = self._block(f"blocks.{block}.", x, x)
         last = self._block(f"blocks.{self.shape.blocks - 1}.", x, x[:, -1:])

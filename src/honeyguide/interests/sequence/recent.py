@@ -44,11 +44,14 @@ class Recent:
             np.insert(self.marks, at, mark)[-longest:],
         )
 
-    def sequence(self) -> Sequences:
-        """The events as those of a single user."""
+    def sequence(self, now_us: int | None = None) -> Sequences:
+        """The events as those of a single user, asked about now; None where that is not known."""
         gaps = np.full(len(self), FIRST, dtype=np.int8)
         gaps[1:] = gap_classes(np.diff(self.time_us))
-        return Sequences(self.tokens, self.kinds, gaps, np.array([0, len(self)]))
+        ahead = np.full(1, FIRST, dtype=np.int8)
+        if now_us is not None and len(self):
+            ahead = gap_classes(np.maximum(now_us - self.time_us[-1:], 0))
+        return Sequences(self.tokens, self.kinds, gaps, np.array([0, len(self)]), ahead)
 
 
 NOTHING = Recent.of(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int8), np.empty(0, dtype=np.int64))

@@ -19,8 +19,9 @@ from honeyguide.types import Rows
 class SequenceFeed:
     """Batches of b users: `tokens`, `kinds`, `gaps` (b, l), padded behind; what follows is asked at `places` (p,).
 
-    Those are places of the flattened (b, l + 1), for before the first event stands nobody; `targets` (p,) are the
-    items that followed and `negatives` (k,) those that they are told from, drawn evenly among `known`.
+    Those are places of the flattened (b, l + 1), for before the first event stands nobody; `ahead` (b, l + 1) are the
+    classes of the time until it follows, `targets` (p,) the items that followed and `negatives` (k,) those that they
+    are told from, drawn evenly among `known`.
     Each window of `longest` + 1 events of a user is a user of its own here.
     """
 
@@ -66,10 +67,14 @@ class SequenceFeed:
         # a window that begins in the middle of a history has nothing before it that its first event follows from
         asked[:, 0] &= np.isin(windows[:, 0], self.sequences.starts)
         read = max(width - 1, 1)
+        gaps = self.sequences.gaps[at].astype(np.int64)
+        ahead = np.zeros((len(windows), read + 1), dtype=np.int64)
+        ahead[:, 1:width] = gaps[:, 1:]
         return {
             "tokens": tokens[:, :read],
             "kinds": self.sequences.kinds[at][:, :read].astype(np.int64),
-            "gaps": self.sequences.gaps[at][:, :read].astype(np.int64),
+            "gaps": gaps[:, :read],
+            "ahead": ahead,
             "places": _places(asked, read + 1),
             "targets": tokens[asked],
             "negatives": self._negatives(number),
@@ -91,7 +96,7 @@ class SequenceFeed:
         width = batch["tokens"].shape[1] + 1
         places = np.asarray(batch["places"], dtype=np.int64)
         inside = (places >= begin * width) & (places < end * width)
-        rows = {name: batch[name][begin:end] for name in ("tokens", "kinds", "gaps")}
+        rows = {name: batch[name][begin:end] for name in ("tokens", "kinds", "gaps", "ahead")}
         return {
             **rows,
             "places": places[inside] - begin * width,

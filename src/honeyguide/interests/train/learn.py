@@ -193,7 +193,8 @@ def _key(content: Vectors, sequences: Sequences, held_out: HeldOut | None, plan:
     digest = hashlib.sha256(repr(asdict(plan)).encode())
     arrays = [content, sequences.tokens, sequences.kinds, sequences.gaps, sequences.starts]
     if held_out is not None:
-        arrays += [held_out.sequences.tokens, held_out.sequences.starts, held_out.targets]
+        asked = held_out.sequences
+        arrays += [asked.tokens, asked.starts, asked.ahead, held_out.targets]
     for array in arrays:
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()

@@ -8,13 +8,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from honeyguide.interests.sequence.histories import GAPS
+from honeyguide.interests.sequence.histories import FIRST, GAPS
 from honeyguide.interests.sequence.network import Shape
 from honeyguide.interests.train.losses import loss_named
 from honeyguide.interests.train.plan import SequencePlan
 from honeyguide.types import EVENT_KINDS, Floats, Vectors
 
 _SMALL = 0.02
+_UNASKED = 0.1  # how often the time until what follows is not told
 
 
 class SequenceModule(nn.Module):
@@ -35,22 +36,30 @@ class SequenceModule(nn.Module):
         self.content = nn.Linear(content.shape[1], shape.width, bias=False)
         self.kinds = nn.Embedding(len(EVENT_KINDS), shape.width)
         self.gaps = nn.Embedding(GAPS, shape.width)
+        self.ahead = nn.Embedding(GAPS, shape.width)
         self.places = nn.Embedding(shape.longest + 1, shape.width)
         self.nobody = nn.Parameter(torch.zeros(shape.width))
         self.blocks = nn.ModuleList(_Block(shape, plan.dropout) for _ in range(shape.blocks))
         self.norm = nn.LayerNorm(shape.width)
         self.drop = nn.Dropout(plan.dropout)
         self.loss = loss_named(plan, items)
-        for table in (self.own, self.kinds, self.gaps, self.places):
+        for table in (self.own, self.kinds, self.gaps, self.ahead, self.places):
             nn.init.normal_(table.weight, std=_SMALL)
         nn.init.normal_(self.content.weight, std=0.3 / math.sqrt(content.shape[1]))
         self.to(device)
 
     def forward(
-        self, tokens: Tensor, kinds: Tensor, gaps: Tensor, places: Tensor, targets: Tensor, negatives: Tensor
+        self,
+        tokens: Tensor,
+        kinds: Tensor,
+        gaps: Tensor,
+        ahead: Tensor,
+        places: Tensor,
+        targets: Tensor,
+        negatives: Tensor,
     ) -> Tensor:
         """The loss, a scalar: see `SequenceFeed` for what is given."""
-        hidden = self.read(self.vectors(tokens), kinds, gaps).flatten(0, 1)[places]
+        hidden = self.read(self.vectors(tokens), kinds, gaps, ahead).flatten(0, 1)[places]
         rows = torch.cat([targets, negatives])
         vectors, bias = self.vectors(rows), self.bias[rows]
         n = len(targets)
@@ -70,11 +79,13 @@ class SequenceModule(nn.Module):
         found = things + share * self.own(own)
         return functional.normalize(found, dim=-1) if self.plan.loss == "contrastive" else found
 
-    def read(self, x: Tensor, kinds: Tensor, gaps: Tensor) -> Tensor:
+    def read(self, x: Tensor, kinds: Tensor, gaps: Tensor, ahead: Tensor) -> Tensor:
         """(b, l + 1, width): what is to come, before the first of the events (b, l, width) and after each."""
+        if self.training:  # so that it can be asked without a moment, too
+            ahead = torch.where(torch.rand_like(ahead, dtype=torch.float32) < _UNASKED, FIRST, ahead)
         nobody = self.nobody.expand(len(x), 1, -1)
         x = torch.cat([nobody, x + self.kinds(kinds) + self.gaps(gaps)], dim=1)
-        x = self.drop(x + self.places.weight[: x.shape[1]])
+        x = self.drop(x + self.places.weight[: x.shape[1]] + self.ahead(ahead))
         for block in self.blocks:
             x = block(x)
         read: Tensor = self.norm(x)
