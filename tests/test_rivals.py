@@ -176,6 +176,9 @@ def test_a_task_is_read_as_it_was_prepared(tmp_path: Path) -> None:
     more = [f"--new-histories={tmp_path / 'new_histories.parquet'}", f"--vectors={tmp_path / 'vectors.npy'}"]
     rest = ["--out", str(tmp_path / "out"), "--model", "a", "--set", "K=20", "--set", "kind=bm25"]
     task, out = read_task(("a",), None, [*paths, *more, *rest])
+    assert task.options.device == "cpu"
+    on_gpu, _ = read_task(("a",), None, [*paths, *more, *rest, "--device", "cuda"])
+    assert on_gpu.options.device == "cuda"
     assert out == tmp_path / "out"
     assert [items.tolist() for items in task.train] == [[5, 7], [5, 5, 1]]
     assert [items.tolist() for items in task.asked] == [[5, 7], [7, 8]]
