@@ -29,12 +29,27 @@ class Taught:
     seconds: float
 
 
-def teach(vectors: Vectors, split: Split, options: argparse.Namespace, seed: int, place: Place) -> Taught:
-    """Learn from the training part of a split, as the product does."""
-    learned, seconds = learn(vectors, split, plan_of(options, seed), place)
+def teach(
+    vectors: Vectors,
+    split: Split,
+    options: argparse.Namespace,
+    seed: int,
+    place: Place,
+    *,
+    content: Vectors | None = None,
+    new_share: float | None = None,
+) -> Taught:
+    """Learn from the training part of a split, as the product does.
+
+    `content` (n, c) is what the network reads of items where that is more than their texts' `vectors`; `new_share` of
+    what is taken is of new items, where times tell.
+    """
+    learned, seconds = learn(vectors if content is None else content, split, plan_of(options, seed), place)
     began = time.perf_counter()
-    valid = some_of(split.valid)
-    model = mixed(learned.network, split.train, valid.sequences, valid.targets, vectors=vectors)
+    held = some_of(split.valid)
+    model = mixed(
+        learned.network, split.train, held.sequences, held.targets, vectors=vectors, new_share=new_share
+    )
     return Taught(model, seconds + time.perf_counter() - began)
 
 

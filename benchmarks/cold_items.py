@@ -16,10 +16,11 @@ from honeyguide.interests.sequence.model import SequenceModel
 from honeyguide.interests.sequence.ranking import Scorer
 from honeyguide.interests.train.learn import HeldOut
 from honeyguide.plm.train.devices import Place
-from honeyguide.types import Floats, Rows, Vectors
+from honeyguide.types import Rows
 from rank import OURS, WITHOUT_MEMORY, Split, answer_of
 from rank_data import Shop
 from rows import Row
+from simple import Cosine, Counted
 
 CHANCE, POPULAR, WITHOUT_LIKENESS = "chance", "popularity", "honeyguide, no likeness"
 COSINES = ("cosine of all", "cosine of the last")
@@ -103,11 +104,12 @@ class ColdItems:
 
 
 def without(sequences: Sequences, dropped: Mask) -> Sequences:
-    """The events about other items than those `dropped` (n,); no times are kept."""
+    """The events about other items than those `dropped` (n,), asked about the same moment; no times are kept."""
     kept = ~dropped[sequences.tokens]
     users = np.repeat(np.arange(len(sequences)), sequences.lengths)
     lengths = np.bincount(users[kept], minlength=len(sequences))
-    return Sequences.of_items(sequences.tokens[kept], np.concatenate([[0], np.cumsum(lengths)]))
+    left = Sequences.of_items(sequences.tokens[kept], np.concatenate([[0], np.cumsum(lengths)]))
+    return replace(left, ahead=sequences.ahead)
 
 
 def had(sequences: Sequences, targets: Rows) -> Mask:
@@ -116,45 +118,6 @@ def had(sequences: Sequences, targets: Rows) -> Mask:
     again = np.zeros(len(sequences), dtype=np.bool_)
     again[users[sequences.tokens == targets[users]]] = True
     return again
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Counted:
-    """The same scores (n,) for everybody."""
-
-    counts: Rows | Floats
-
-    @property
-    def items(self) -> int:
-        """How many there are."""
-        return len(self.counts)
-
-    def score(self, sequences: Sequences) -> Vectors:
-        """(u, n)."""
-        return np.tile(self.counts.astype(np.float32), (len(sequences), 1))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Cosine:
-    """Cosines of items' texts with the mean of what a user took, or with what was taken last."""
-
-    vectors: Vectors
-    last: bool = False
-
-    @property
-    def items(self) -> int:
-        """How many there are."""
-        return len(self.vectors)
-
-    def score(self, sequences: Sequences) -> Vectors:
-        """(u, n)."""
-        unit = self.vectors / np.linalg.norm(self.vectors, axis=1, keepdims=True)
-        if self.last:
-            return np.asarray(unit[sequences.from_last(0)] @ unit.T)
-        users = np.repeat(np.arange(len(sequences)), sequences.lengths)
-        mean = np.zeros((len(sequences), unit.shape[1]), dtype=np.float32)
-        np.add.at(mean, users, unit[sequences.tokens])
-        return np.asarray(mean @ unit.T)
 
 
 def each(

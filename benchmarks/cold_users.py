@@ -84,19 +84,15 @@ class ColdUsers:
 
 def _asked(sequences: Sequences, events: tuple[int, ...]) -> tuple[Sequences, Rows, Rows]:
     """(their first events, the item after them, how many events): all users at every number of events."""
-    parts = [_first(sequences, n) for n in events]
-    tokens = np.concatenate([part.tokens for part in parts])
-    lengths = np.concatenate([part.lengths for part in parts])
-    asked = Sequences.of_items(tokens, np.concatenate([[0], np.cumsum(lengths)]))
-    targets = np.concatenate([sequences.tokens[sequences.starts[:-1] + n] for n in events])
-    new = np.flatnonzero(~had(asked, targets))
-    return asked.of_users(new), targets[new], np.repeat(events, len(sequences))[new]
-
-
-def _first(sequences: Sequences, events: int) -> Sequences:
-    place = np.arange(len(sequences.tokens)) - np.repeat(sequences.starts[:-1], sequences.lengths)
-    starts = np.arange(len(sequences) + 1) * events
-    return Sequences.of_items(sequences.tokens[place < events], starts)
+    at = np.concatenate([sequences.starts[:-1] + n for n in events])
+    given = np.repeat(events, len(sequences))
+    starts = np.concatenate([[0], np.cumsum(given)])
+    before = np.repeat(at - given - starts[:-1], given) + np.arange(int(starts[-1]))
+    asked = Sequences(
+        sequences.tokens[before], sequences.kinds[before], sequences.gaps[before], starts, sequences.gaps[at]
+    )
+    new = np.flatnonzero(~had(asked, sequences.tokens[at]))
+    return asked.of_users(new), sequences.tokens[at][new], given[new]
 
 
 def each(

@@ -9,6 +9,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from honeyguide.evaluate.metrics import ndcg_at_k, recall_at_k
 from honeyguide.interests.sequence.histories import Sequences
 from honeyguide.interests.sequence.ranking import Scorer, leave_out, parts_of
 from honeyguide.types import Floats, Rows, Vectors
@@ -84,17 +85,29 @@ def found_by(scorer: Scorer, asked: Sequences, targets: Rows, among: Sequence[Ma
     return [Standing(*both).found() for both in zip(above, level, strict=True)]
 
 
-def filled(ranked: Rows, counts: Rows, asked: Sequences) -> Rows:
-    """(u, m) with items in the empty places, -1: the most taken ones that a user neither had nor has in the list.
+def found_of(ranked: Rows, wanted: Sequences, k: int = K) -> Found:
+    """How well lists (u, m) of item rows find sets of items, each user's share of them and NDCG, as means."""
+    users, items = len(wanted), int(max(ranked.max(), wanted.tokens.max())) + 1
+    owner = np.repeat(np.arange(users), wanted.lengths)
+    pairs = np.where(ranked < 0, -1, np.arange(users)[:, None] * items + ranked)
+    hits = np.isin(pairs, owner * items + wanted.tokens)[:, :k]
+    ideal = (np.arange(int(wanted.lengths.max())) < wanted.lengths[:, None]).astype(np.float64)
+    recall = recall_at_k(hits, wanted.lengths, k)
+    return Found(float(recall.mean()), float(ndcg_at_k(hits.astype(np.float64), ideal, k).mean()), users)
 
-    `counts` (n,) says how often each item is taken; of equal ones the lower row comes first.
+
+def filled(ranked: Rows, counts: Rows, asked: Sequences, *, keep_seen: bool = False) -> Rows:
+    """(u, m) with items in the empty places, -1: the most taken ones that a user has not in the list, nor had before.
+
+    `counts` (n,) says how often each item is taken; of equal ones the lower row comes first. With `keep_seen` what a
+    user had is as good as anything.
     """
     found = ranked.copy()
     popular = np.argsort(-counts, kind="stable")
     for user in np.flatnonzero((ranked < 0).any(axis=1)):
         had = asked.tokens[asked.starts[user] : asked.starts[user + 1]]
         empty = np.flatnonzero(ranked[user] < 0)
-        known = np.concatenate([had, ranked[user]])
+        known = ranked[user] if keep_seen else np.concatenate([had, ranked[user]])
         first = popular[: len(known) + len(empty)]
         found[user, empty] = first[~np.isin(first, known)][: len(empty)]
     return found

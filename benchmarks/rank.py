@@ -243,6 +243,7 @@ def answer_of(
     place: Place,
     *,
     k: int = SHOWN,
+    keep_seen: bool = False,
 ) -> Ran:
     """A rival's `k` best items for each user who is asked, after one training."""
     name, model, given = RIVALS[rival]
@@ -261,7 +262,7 @@ def answer_of(
             held_out=(split.judged, split.valid.targets),
             vectors=vectors,
         )
-        return run(name, model, Path(folder), k=k, **how)
+        return run(name, model, Path(folder), k=k, keep_seen=keep_seen, **how)
 
 
 def cosine(shop: Shop, history: Sequences) -> Rows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,9 +45,13 @@ def read_shop(folder: Path, model: str) -> Shop:
     users, items = user_acts(folder, ids)
     starts = np.concatenate([[0], np.cumsum(np.bincount(users))]).astype(np.int64)
     sequences = Sequences.of_items(items, starts)
+    return Shop(folder.name, text_vectors(model, texts), sequences)
+
+
+def text_vectors(model: str, texts: Sequence[str]) -> Vectors:
+    """(n, d): what the encoder `model` makes of texts, each read once on this machine."""
     encoder = encoder_of(export(model, max_tokens=_MAX_TOKENS))
-    vectors = catalogue_vectors(encoder, texts, cache=_CACHE)
-    return Shop(folder.name, vectors, sequences)
+    return catalogue_vectors(encoder, texts, cache=_CACHE)
 
 
 def as_events(sequences: Sequences, users: Rows | None = None) -> Events:

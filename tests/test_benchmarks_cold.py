@@ -18,11 +18,12 @@ sys.path.append(str(BENCHMARKS))
 try:
     import cold_items
     import cold_users
-    from cold_items import ColdItems, Cosine, Counted, ItemResult, had, without
+    from cold_items import ColdItems, ItemResult, had, without
     from cold_users import ColdUsers, UserResult
     from curves import draw
     from hits import Found, Standing, filled, found_by
     from rank import OURS
+    from simple import ByDepartment, Cosine, Counted, Habit
 finally:
     sys.path.remove(str(BENCHMARKS))
 
@@ -100,7 +101,10 @@ def test_empty_places_show_what_is_popular_and_new_to_the_user() -> None:
 
 def test_events_about_dropped_items_are_gone() -> None:
     dropped = np.array([False, True, False, True])
-    assert lists(without(of([0, 1, 2], [3], [2, 3, 0]), dropped)) == [[0, 2], [], [2, 0]]
+    sequences = of([0, 1, 2], [3], [2, 3, 0])
+    left = without(sequences, dropped)
+    assert lists(left) == [[0, 2], [], [2, 0]]
+    assert left.ahead.tolist() == sequences.ahead.tolist()
 
 
 def test_who_had_an_item_before() -> None:
@@ -164,6 +168,16 @@ def test_a_cosine_reads_the_mean_or_the_last() -> None:
     assert Cosine(vectors, last=True).score(asked)[0] == pytest.approx([0, 1, 0.8])
 
 
+def test_a_habit_comes_before_what_is_popular() -> None:
+    scores = Habit(np.array([9, 1, 5])).score(of([1, 1, 2], []))
+    assert np.argsort(-scores, axis=1).tolist() == [[1, 2, 0], [0, 2, 1]]
+
+
+def test_popularity_by_department_follows_the_share_of_each() -> None:
+    scores = ByDepartment(np.array([6, 2, 3, 1]), np.array([0, 0, 1, 1])).score(of([0, 2, 3, 3], []))
+    assert scores.tolist() == pytest.approx(np.array([[3 / 16, 1 / 16, 9 / 16, 3 / 16], [0, 0, 0, 0]]))
+
+
 def test_ours_stands_beside_the_better_of_two_rivals() -> None:
     half, none = Found(0.5, 0.25, 4), Found(0.0, 0.0, 4)
     ours = ItemResult(OURS, 0, half, half, half, half, 1.0)
@@ -185,6 +199,8 @@ def test_a_cold_user_is_nowhere_in_what_is_learned_from() -> None:
     assert len(split.train) == 15
     asked = lists(split.history)
     assert asked[:5] == [[]] * 5
+    # asked as the model learned it: nothing came before the first item, and all others follow at once
+    assert split.history.ahead.tolist() == [0] * 5 + [1] * 5
     users = [history[0] for history in asked[5:]]
     assert asked[5:] == [[user, user + 1] for user in users]
     assert split.targets.tolist() == [*users, *(user + 2 for user in users)]
