@@ -82,7 +82,7 @@ def test_what_serves_scores_as_what_was_learned(loss: str, shrink: float) -> Non
         read = module.read(module.vectors(given[0]), *given[1:])[:, -1]
         if loss == "contrastive":
             read = torch.nn.functional.normalize(read, dim=-1) / plan.temperature
-        wanted = read @ module.vectors(torch.arange(ITEMS)).T + module.bias
+        wanted = read @ module.vectors(torch.arange(ITEMS)).T + module.biases()
     served = network.scores(network.hidden(tokens, kinds, gaps, ahead))
     assert served == pytest.approx(wanted.numpy(), abs=1e-4)
 

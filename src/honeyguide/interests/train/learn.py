@@ -179,7 +179,7 @@ def snapshot(module: SequenceModule, scale: float) -> SequenceNetwork:
     if module.plan.loss == "contrastive":
         shape = replace(shape, sharpness=1 / module.plan.temperature)
     return SequenceNetwork(
-        shape, torch.cat(parts).float().cpu().numpy(), module.bias.detach().cpu().numpy().copy(), weights
+        shape, torch.cat(parts).float().cpu().numpy(), module.biases().detach().cpu().numpy().copy(), weights
     )
 
 

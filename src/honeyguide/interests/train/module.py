@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -31,6 +32,9 @@ class SequenceModule(nn.Module):
         # what is given stays out of checkpoints, into which a module's own tensors go
         share = taken / (taken + max(plan.shrink, 1e-9))
         self._given = (torch.from_numpy(content).to(device), torch.from_numpy(share).float().to(device))
+        # what is usual need not be learned: in a large catalogue that alone would take thousands of steps
+        usual = np.log1p(taken) - np.log1p(taken).mean()
+        self._usual = torch.from_numpy(usual).float().to(device)
         self.own = nn.Embedding(items, shape.width)
         self.bias = nn.Parameter(torch.zeros(items))
         self.content = nn.Linear(content.shape[1], shape.width, bias=False)
@@ -61,11 +65,15 @@ class SequenceModule(nn.Module):
         """The loss, a scalar: see `SequenceFeed` for what is given."""
         hidden = self.read(self.vectors(tokens), kinds, gaps, ahead).flatten(0, 1)[places]
         rows = torch.cat([targets, negatives])
-        vectors, bias = self.vectors(rows), self.bias[rows]
+        vectors, bias = self.vectors(rows), self.biases()[rows]
         n = len(targets)
         right = (hidden, vectors[:n], bias[:n])
         found: Tensor = self.loss(right, vectors[n:], bias[n:], targets[:, None] == negatives)
         return found
+
+    def biases(self) -> Tensor:
+        """(items,): how often each is taken, by the logarithm, and what was learned beside."""
+        return self._usual + self.bias
 
     def vectors(self, rows: Tensor) -> Tensor:
         """(..., width): those of items and queries."""
