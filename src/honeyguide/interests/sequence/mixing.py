@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from honeyguide.interests.sequence.histories import Sequences
 from honeyguide.interests.sequence.likeness import Likeness
@@ -17,10 +18,11 @@ from honeyguide.interests.sequence.ranking import ndcg_of, parts_of, ranks_in
 from honeyguide.types import Progress, Rows, Vectors, silent
 
 BACKOFFS = (3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
-RECENCIES = (0.5, 0.7, 0.85)
-BACKWARDS = (0.3, 0.6, 1.0)
+RECENCIES = (0.5, 0.7, 0.85, 0.95)
+BACKWARDS = (0.3, 1.0)
 RARITIES = (0.1, 0.3, 1.0, 3.0, 10.0)
 Way = TypeVar("Way")
+_ENOUGH = 100  # users with an item new to them, to compare ways by those alone
 _CELLS = 60_000_000  # users times items that ways are compared on, at the most: 240 MB
 
 
@@ -38,9 +40,10 @@ def mixed(
 ) -> SequenceModel:
     """The network mixed with what else `known` says, in the way that finds held-out `targets` (u,) best by NDCG@k.
 
-    `asked` are the users' events before; `new_share` of what is taken is of items new to the log, None holds those to
-    be taken like the ones alike. First the memory, which no mixture has to have; then, given contents
-    `vectors` (n, d), the likeness of items, which new ones always need. What is ranked first matters to a shop, and
+    `asked` are the users' events before; where enough of them took an item new to them, those decide. `new_share` of
+    what is taken is of items new to the log; None holds those to be taken like the ones alike. First comes the memory,
+    which no mixture has to have; then, given contents `vectors` (n, d), the likeness of items, which new ones always
+    need. What is ranked first matters to a shop, and
     so that decides: by likelihood the network would get more weight.
     """
     parts = _parts(network, asked, targets, seed)
@@ -74,7 +77,9 @@ class _Part:
 
 def _parts(network: SequenceNetwork, asked: Sequences, targets: Rows, seed: int) -> list[_Part]:
     most = max(_CELLS // max(network.items, 1), 1)
-    users = np.arange(len(asked))
+    users = np.flatnonzero(_new_to_them(asked, targets))
+    if len(users) < _ENOUGH:
+        users = np.arange(len(asked))
     if len(users) > most:
         users = np.sort(np.random.default_rng(seed).choice(users, most, replace=False))
     asked, targets = asked.of_users(users), targets[users]
@@ -83,6 +88,13 @@ def _parts(network: SequenceNetwork, asked: Sequences, targets: Rows, seed: int)
         part = asked.of_users(rows)
         found.append(_Part(part, targets[rows], softmax(network.score(part))))
     return found
+
+
+def _new_to_them(asked: Sequences, targets: Rows) -> NDArray[np.bool_]:
+    user = np.repeat(np.arange(len(asked)), asked.lengths)
+    had = np.zeros(len(asked), dtype=np.bool_)
+    had[user[asked.tokens == targets[user]]] = True
+    return ~had
 
 
 def _remember(memory: Memory | None, part: _Part) -> Vectors:
