@@ -149,9 +149,9 @@ def test_content_is_the_text_without_what_all_share_and_a_search_has_no_price() 
 
 
 def test_what_is_new_to_users_decides_where_enough_took_such_an_item() -> None:
-    known = sequences(*[[0, 1]] * 5)
-    # most take 5 again, which the network alone puts first; some take what goes along with 0
-    again, new = [[0, 5]] * 300, [[0]] * 100
+    known = sequences(*[[0, 1]] * 5, *[[5, 1]] * 5)
+    # most take 5 again, which the network alone puts first; some take what goes along with theirs
+    again, new = [[5]] * 300, [[0]] * 100
     targets = np.array([1] * 100 + [5] * 300)
     assert mixed(untaught(), known, sequences(*new, *again), targets, k=1).memory is not None
     assert mixed(untaught(), known, sequences(*new[1:], *again), targets[1:], k=1).memory is None

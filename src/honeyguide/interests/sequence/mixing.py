@@ -41,9 +41,9 @@ def mixed(
     """The network mixed with what else `known` says, in the way that finds held-out `targets` (u,) best by NDCG@k.
 
     `asked` are the users' events before; where enough of them took an item new to them, those decide. `new_share` of
-    what is taken is of items new to the log; None holds those to be taken like the ones alike. First comes the memory,
-    which no mixture has to have; then, given contents `vectors` (n, d), the likeness of items, which new ones always
-    need. What is ranked first matters to a shop, and
+    what is taken is of items new to the log; None holds those to be taken like the ones alike. First comes the
+    memory, which no mixture has to have; then, given contents `vectors` (n, d), the likeness of items, which new ones
+    always need. What is ranked first matters to a shop, and
     so that decides: by likelihood the network would get more weight.
     """
     parts = _parts(network, asked, targets, seed)
