@@ -66,7 +66,8 @@ class Ranking:
         return gains / max(len(self.users), 1)
 
     def _scores(self, keep_seen: bool) -> Iterator[tuple[slice, torch.Tensor]]:
-        users, items, unknown = map(self._placed, (self.users, self.items, self.unknown))
+        users, items = self._placed(self.users), self._placed(self.items)
+        unknown = self._placed(self.unknown)
         for start in range(0, len(self.users), AT_ONCE):
             part = slice(start, start + AT_ONCE)
             scores = users[part] @ items.T
