@@ -14,12 +14,18 @@ from honeyguide.shop.models import FORECAST, SEQUENCE
 def read_sequence(models: Path) -> SequenceLearning:
     """What the artefacts say of their own making; NoArtifact where there are none."""
     made = artifacts.load(models, SEQUENCE)
-    memory = SequenceModel.from_state(made.arrays, made.meta["sequence"]).memory
+    model = SequenceModel.from_state(made.arrays, made.meta["sequence"])
+    memory, likeness = model.memory, model.likeness
     mixture = "The network is not mixed with what others took along: that found no more."
     if memory is not None:
         mixture = (
             "Mixed in is what others took along with the user's items; the network's guess counts for "
             f"{memory.backoff:g} pairs, and an item {memory.recency:g} times as much as the one taken after it."
+        )
+    if likeness is not None:
+        mixture += (
+            f" An item of {likeness.rarity:g} events is half known by the items alike, one without any wholly, at "
+            f"{likeness.newness:.0%} of their rate."
         )
     judged = artifacts.load(models, FORECAST).meta["quality"]
     forecast = None if judged is None else ForecastQuality(**judged)
