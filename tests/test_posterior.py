@@ -9,6 +9,7 @@ from honeyguide.checks import posterior as laws
 from honeyguide.checks.policy import LawBroken
 from honeyguide.checks.posterior import CHECKS_POSTERIOR, PosteriorCheck, some_prior
 from honeyguide.errors import InvalidInput
+from honeyguide.explore.kinds import Belief, Kinds
 from honeyguide.explore.posterior import Prior, UserPosterior
 from honeyguide.explore.prior import UserSums, learn_prior
 from honeyguide.types import Floats, State, Vectors
@@ -20,8 +21,8 @@ def test_posterior_keeps_the_law(check: PosteriorCheck) -> None:
 
 
 class WrongNoise(UserPosterior):
-    def __init__(self, prior: Prior) -> None:
-        super().__init__(Prior(prior.mean, prior.covariance, prior.noise_variance * 6))
+    def __init__(self, prior: Kinds) -> None:
+        super().__init__(Kinds(prior.weights, prior.means, prior.covariances, prior.noise_variance * 6))
 
 
 class HalfVariance(UserPosterior):
@@ -29,6 +30,29 @@ class HalfVariance(UserPosterior):
         self, user_id: str, features: Vectors, draws: int, rng: Any, *, scale: float = 1.0
     ) -> Floats:
         return super().draw_scores(user_id, features, draws, rng, scale=scale * 0.5)
+
+
+class KindsNeverUpdated(UserPosterior):
+    """Learns within the kinds, but not which of them a user is of."""
+
+    def belief(self, user_id: str) -> Belief:
+        found = super().belief(user_id)
+        return Belief.of(self.prior.weights, found.means, found.roots)
+
+
+class LikeliestKindOnly(UserPosterior):
+    def belief(self, user_id: str) -> Belief:
+        found = super().belief(user_id)
+        best = [int(found.weights.argmax())]
+        return Belief.of(np.ones(1), found.means[best], found.roots[best])
+
+
+class MomentsOnly(UserPosterior):
+    """Draws from one Gaussian that has the moments of all kinds together."""
+
+    def belief(self, user_id: str) -> Belief:
+        found = super().belief(user_id)
+        return Belief.of(np.ones(1), found.mean[None], found.root[None])
 
 
 class PrecisionNeverUpdated(UserPosterior):
@@ -67,7 +91,7 @@ class OneForAll(UserPosterior):
 class FloatSums(UserPosterior):
     """Adds floats, so the order shows in the last bit."""
 
-    def __init__(self, prior: Prior) -> None:
+    def __init__(self, prior: Kinds) -> None:
         super().__init__(prior)
         self.sums = np.zeros(prior.dim)
 
@@ -85,6 +109,12 @@ class FloatSums(UserPosterior):
     [
         (WrongNoise, laws.check_simulation_based_calibration),
         (HalfVariance, laws.check_simulation_based_calibration),
+        (KindsNeverUpdated, laws.check_mean_is_bayes_rule),
+        (WrongNoise, laws.check_mean_is_bayes_rule),
+        (LikeliestKindOnly, laws.check_simulation_based_calibration),
+        (LikeliestKindOnly, laws.check_zero_history_is_calibrated),
+        (MomentsOnly, laws.check_zero_history_is_calibrated),
+        (HalfVariance, laws.check_zero_history_is_calibrated),
         (PrecisionNeverUpdated, laws.check_simulation_based_calibration),
         (DrawPerItem, laws.check_draws_are_joint),
         (ScaleIgnored, laws.check_scale_zero_is_the_mean),

@@ -1,22 +1,22 @@
-"""What is believed about each user: a linear-Gaussian posterior held as exact, additive statistics.
+"""What is believed about each user: a linear posterior held as exact, additive statistics.
 
-A user's reward for an item with features x is x·w + noise, w ~ N(prior mean, prior covariance). All that has to
-be remembered of the observations is A = Σ x xᵀ and b = Σ r x. Both are kept as 64-bit integers in fixed point
-(steps of 2⁻³²), so sums do not depend on their order, shards merge and people are unlearned to the bit.
+A user's reward for an item with features x is x·w + noise, where w is drawn from the prior: a Gaussian, or one of
+several for kinds of users (`kinds.py`). All that has to be remembered of the observations is A = Σ x xᵀ and
+b = Σ r x. Both are kept as 64-bit integers in fixed point (steps of 2⁻³²), so sums do not depend on their order,
+shards merge and people are unlearned to the bit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve, solve_triangular
 
 from honeyguide.artifacts import pack_strings, unpack_strings
 from honeyguide.errors import InvalidInput
+from honeyguide.explore.kinds import Belief, Believer, Kinds, Leaning
 from honeyguide.types import Floats, State, Vectors
 
 STEP = 2.0**-32
@@ -26,25 +26,14 @@ MAX_FEATURE = (
 _HEADROOM = 2**62
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Prior:
-    """What is believed of a user nobody has met: mean (d,), covariance (d, d), and the noise of one reward."""
+class Prior(Kinds):
+    """One kind of users only: mean (d,), covariance (d, d), and the noise of one reward."""
 
-    mean: Floats
-    covariance: Floats
-    noise_variance: float
-
-    def __post_init__(self) -> None:
-        d = len(self.mean)
-        if self.covariance.shape != (d, d):
-            raise InvalidInput(f"covariance must be ({d}, {d}), got {self.covariance.shape}")
-        if not (self.noise_variance > 0 and np.isfinite(self.noise_variance)):
-            raise InvalidInput(f"noise_variance must be positive and finite, got {self.noise_variance}")
-
-    @property
-    def dim(self) -> int:
-        """How many features an item has."""
-        return len(self.mean)
+    def __init__(self, mean: Floats, covariance: Floats, noise_variance: float) -> None:
+        d = len(mean)
+        if covariance.shape != (d, d):
+            raise InvalidInput(f"covariance must be ({d}, {d}), got {covariance.shape}")
+        super().__init__(np.ones(1), mean[None], covariance[None], noise_variance)
 
     @classmethod
     def isotropic(cls, dim: int, *, variance: float = 1.0, noise_variance: float = 0.25) -> Self:
@@ -52,47 +41,21 @@ class Prior:
         return cls(np.zeros(dim), variance * np.eye(dim), noise_variance)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Belief:
-    """One user's posterior: mean (d,), and a root (d, d) with rootᵀ·root the covariance of the weights."""
-
-    mean: Floats
-    root: Floats
-
-    def sample(self, draws: int, rng: np.random.Generator, *, scale: float = 1.0) -> Floats:
-        """(draws, d): joint draws of the weights, their spread multiplied by `scale`."""
-        noise = rng.standard_normal((len(self.mean), draws))
-        return np.asarray(self.mean + scale * self.spread(noise).T)
-
-    def spread(self, noise: Floats) -> Floats:
-        """(d, draws): standard normal `noise` (d, draws) turned into deviations from the mean."""
-        return self.root.T @ noise
-
-    def score_root(self, features: Floats) -> Floats:
-        """(d, n): a matrix R with RᵀR the covariance of the (n, d) items' expected rewards."""
-        return self.root @ features.T
-
-    def variance(self, features: Vectors) -> Floats:
-        """(n,): how uncertain the expected reward of each item is."""
-        return np.asarray((self.score_root(features.astype(np.float64)) ** 2).sum(axis=0))
-
-    @property
-    def covariance(self) -> Floats:
-        """(d, d): the posterior covariance of the weights."""
-        return self.root.T @ self.root
-
-
 class UserPosterior:
-    """A linear-Gaussian posterior per user, under one prior."""
+    """A posterior per user under one prior, which may hold several kinds of users.
 
-    def __init__(self, prior: Prior) -> None:
+    Some users lean: what they had done before anything was observed makes some kinds likelier, and shifts the means.
+    That is fixed before their first observation; it belongs to the prior, so it is not in the sums.
+    """
+
+    def __init__(self, prior: Kinds) -> None:
         self.prior = prior
-        self._precision = _invert(prior.covariance)
-        self._identity = np.eye(prior.dim)
-        self._shift = self._precision @ prior.mean
+        self._believer = Believer(prior)
         self._stats: dict[str, NDArray[np.int64]] = {}  # user -> (d, d + 1): A beside b
+        self._leanings: dict[str, Leaning] = {}
         self._beliefs: dict[str, Belief] = {}
-        self._untaught = self._solve(np.zeros((prior.dim, prior.dim + 1), dtype=np.int64))
+        self._nothing = np.zeros((prior.dim, prior.dim + 1), dtype=np.int64)
+        self._untaught = self._solve(self._nothing, None)
 
     @property
     def users(self) -> Iterator[str]:
@@ -101,11 +64,23 @@ class UserPosterior:
 
     def belief(self, user_id: str) -> Belief:
         """What is believed of this user now; the prior where nothing was observed."""
-        if user_id not in self._stats:
+        leaning = self._leanings.get(user_id)
+        if user_id not in self._stats and leaning is None:
             return self._untaught
         if user_id not in self._beliefs:
-            self._beliefs[user_id] = self._solve(self._stats[user_id])
+            self._beliefs[user_id] = self._solve(self._stats.get(user_id, self._nothing), leaning)
         return self._beliefs[user_id]
+
+    def lean(self, user_id: str, leaning: Leaning) -> None:
+        """Let a user's prior be another than a stranger's; InvalidInput leaves no trace."""
+        kinds = (len(self.prior),)
+        if leaning.log_weights.shape != kinds or leaning.shift.shape != (self.prior.dim,):
+            raise InvalidInput(
+                f"a leaning under this prior has log_weights {kinds} and shift ({self.prior.dim},), "
+                f"got {leaning.log_weights.shape} and {leaning.shift.shape}"
+            )
+        self._leanings[user_id] = leaning
+        self._beliefs.pop(user_id, None)
 
     def draw_scores(
         self, user_id: str, features: Vectors, draws: int, rng: np.random.Generator, *, scale: float = 1.0
@@ -123,33 +98,38 @@ class UserPosterior:
         self._add(user_id, -self._statistics(features, rewards))
 
     def forget(self, user_id: str) -> None:
-        """Unlearn a user, to the bit."""
+        """Unlearn a user, to the bit, and how they lean."""
         self._stats.pop(user_id, None)
+        self._leanings.pop(user_id, None)
         self._beliefs.pop(user_id, None)
 
     def state(self) -> State:
-        """The prior and every user's statistics."""
+        """The prior, every user's statistics, and the leanings where there are any.
+
+        `prior.mean` (d,), `prior.covariance` (d, d) of one kind; else `prior.weights` (k,), `prior.means` (k, d),
+        `prior.covariances` (k, d, d); `prior.noise_variance` (1,). `users.stats` (u, d, d + 1) int64 are A beside b
+        in steps of STEP, of `users.names`. `leanings.log_weights` (l, k) and `leanings.shifts` (l, d) are of
+        `leanings.names`.
+        """
         names, offsets = pack_strings(sorted(self._stats))
-        d = self.prior.dim
         stats = [self._stats[user] for user in sorted(self._stats)]
         return {
-            "prior.mean": self.prior.mean,
-            "prior.covariance": self.prior.covariance,
-            "prior.noise_variance": np.array([self.prior.noise_variance]),
+            **_prior_state(self.prior),
             "users.names": names,
             "users.offsets": offsets,
-            "users.stats": np.stack(stats) if stats else np.zeros((0, d, d + 1), dtype=np.int64),
+            "users.stats": np.stack(stats) if stats else np.zeros((0, *self._nothing.shape), dtype=np.int64),
+            **_leanings_state(self._leanings),
         }
 
     @classmethod
     def from_state(cls, state: State) -> Self:
         """The posterior whose `state()` this is."""
-        prior = Prior(state["prior.mean"], state["prior.covariance"], float(state["prior.noise_variance"][0]))
-        posterior = cls(prior)
+        posterior = cls(_prior_from(state))
         names = unpack_strings(state["users.names"], state["users.offsets"])
         posterior._stats = {
             name: stats.copy() for name, stats in zip(names, state["users.stats"], strict=True)
         }
+        posterior._leanings = _leanings_from(state)
         return posterior
 
     def _statistics(self, features: Vectors, rewards: Floats) -> NDArray[np.int64]:
@@ -177,13 +157,9 @@ class UserPosterior:
         else:  # everything was retracted: nobody can tell that the user was ever here
             self._stats.pop(user_id, None)
 
-    def _solve(self, statistics: NDArray[np.int64]) -> Belief:
-        sums = statistics * (STEP / self.prior.noise_variance)
-        factor, _ = cho_factor(self._precision + sums[:, :-1], lower=True, check_finite=False)
-        mean = cho_solve((factor, True), self._shift + sums[:, -1], check_finite=False)
-        # inverted once: every draw and every slot then costs one small product
-        root = solve_triangular(factor, self._identity, lower=True, check_finite=False)
-        return Belief(mean, root)
+    def _solve(self, statistics: NDArray[np.int64], leaning: Leaning | None) -> Belief:
+        sums = np.asarray(statistics * (STEP / self.prior.noise_variance), dtype=np.float64)
+        return self._believer.believe(sums[:, :-1], sums[:, -1], leaning)
 
 
 def check_rewards(rewards: Floats, k: int) -> None:
@@ -194,11 +170,45 @@ def check_rewards(rewards: Floats, k: int) -> None:
         raise InvalidInput(f"rewards must be finite and within [-1, 1], got {rewards.tolist()}")
 
 
-def _invert(matrix: Floats) -> Floats:
-    try:
-        inverse = cho_solve(cho_factor(matrix, lower=True), np.eye(len(matrix)))
-    except np.linalg.LinAlgError:
-        raise InvalidInput(
-            "the prior covariance must be positive definite: add a ridge to its diagonal"
-        ) from None
-    return np.asarray((inverse + inverse.T) / 2)
+def _prior_state(prior: Kinds) -> State:
+    noise = np.array([prior.noise_variance])
+    if len(prior) == 1:
+        return {
+            "prior.mean": prior.mean,
+            "prior.covariance": prior.covariance,
+            "prior.noise_variance": noise,
+        }
+    return {
+        "prior.weights": prior.weights,
+        "prior.means": prior.means,
+        "prior.covariances": prior.covariances,
+        "prior.noise_variance": noise,
+    }
+
+
+def _prior_from(state: State) -> Kinds:
+    noise = float(state["prior.noise_variance"][0])
+    if "prior.mean" in state:
+        return Prior(state["prior.mean"], state["prior.covariance"], noise)
+    return Kinds(state["prior.weights"], state["prior.means"], state["prior.covariances"], noise)
+
+
+def _leanings_state(leanings: dict[str, Leaning]) -> State:
+    if not leanings:
+        return {}
+    users = sorted(leanings)
+    names, offsets = pack_strings(users)
+    return {
+        "leanings.names": names,
+        "leanings.offsets": offsets,
+        "leanings.log_weights": np.stack([leanings[user].log_weights for user in users]),
+        "leanings.shifts": np.stack([leanings[user].shift for user in users]),
+    }
+
+
+def _leanings_from(state: State) -> dict[str, Leaning]:
+    if "leanings.names" not in state:
+        return {}
+    names = unpack_strings(state["leanings.names"], state["leanings.offsets"])
+    parts = zip(names, state["leanings.log_weights"], state["leanings.shifts"], strict=True)
+    return {name: Leaning(log_weights.copy(), shift.copy()) for name, log_weights, shift in parts}

@@ -25,8 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honeyguide.errors import InvalidInput
+from honeyguide.explore.kinds import Belief
 from honeyguide.explore.ledger import Ledger, Totals
-from honeyguide.explore.posterior import Belief, UserPosterior
+from honeyguide.explore.posterior import UserPosterior
 from honeyguide.explore.shares import check_floor
 from honeyguide.explore.thompson import expected_rewards, thompson_pmf
 from honeyguide.types import Candidates, Decision, Floats, Plan, State

@@ -11,17 +11,23 @@ from honeyguide.artifacts import key_of
 from honeyguide.config import Settings
 from honeyguide.data.catalog import Catalog
 from honeyguide.data.table import EventTable
+from honeyguide.explore.kinds_chosen import choose_kinds
+from honeyguide.explore.kinds_leaning import Leaner
 from honeyguide.explore.posterior import UserPosterior
-from honeyguide.explore.prior import UserSums, learn_prior
+from honeyguide.explore.prior import UserSums
+from honeyguide.fit.leaning import reads_of
 from honeyguide.interests.items import ItemFacts, popularity, rebought, taste_vectors
 from honeyguide.interests.sequence.model import SequenceModel
 from honeyguide.interests.taxonomy import Taxonomy
-from honeyguide.interests.users import DAY_US
+from honeyguide.interests.users import DAY_US, History, ShopperModel
 from honeyguide.shop.candidates import CandidateSource
 from honeyguide.shop.models import ITEMS, POLICY, SEQUENCE, USERS, histories_state, shopper_model
 from honeyguide.shop.past import PastPages
 from honeyguide.shop.workspace import Workspace
 from honeyguide.types import EVENT_KINDS, Stage, Vectors
+
+_MADE_LIKE = "kinds of users"
+"""What a policy's first state is made of beside its inputs: it is made anew where a release makes it otherwise."""
 
 
 def items_stage(
@@ -69,6 +75,7 @@ def posterior_stage(
     facts = artifacts.current(workspace.models, ITEMS)
     read_by = None if sequence is None else artifacts.current(workspace.models, SEQUENCE)
     key = key_of(
+        _MADE_LIKE,
         facts,
         read_by,
         settings.sequence.policies,
@@ -88,16 +95,27 @@ def posterior_stage(
             CandidateSource(model, size=settings.explore.candidates), settings.seed, progress
         )
     with stage("Learn the prior over users") as progress:
-        prior = learn_prior(
-            UserSums.of(examples.features, examples.rewards, examples.starts), progress=progress
+        row_of = {user: row for row, user in enumerate(table.users)}
+        rows = [row_of[user] for user in examples.users]
+        before = [past.history(row, int(us)) for row, us in zip(rows, examples.first_us, strict=True)]
+        chosen = choose_kinds(
+            UserSums.of(examples.features, examples.rewards, examples.starts),
+            reads_of(model, before),
+            seed=settings.seed,
+            page=len(examples.rewards) / examples.pages,
+            progress=progress,
         )
-    posterior = UserPosterior(prior)
+    posterior = UserPosterior(chosen.kinds)
     with stage("Fold every user's past into their posterior") as progress:
         for index, user in enumerate(examples.users):
             part = slice(*examples.starts[index : index + 2])
             posterior.observe(user, examples.features[part], examples.rewards[part])
             progress(index + 1, len(examples.users))
     histories = {table.users[u]: past.history(u) for u in range(len(table.users))}
+    if chosen.leaner is not None:
+        # of those without a page nothing is in the sums yet: all they did was before their first
+        first = {**histories, **dict(zip(examples.users, before, strict=True))}
+        _lean(posterior, chosen.leaner, model, first)
     until_us = int(table.time_us.max())
     artifacts.save(workspace.models, USERS, histories_state(histories), {"until_us": until_us})
     meta = {
@@ -108,6 +126,13 @@ def posterior_stage(
         "sequence": read_by,
         "sees_next": settings.sequence.policies,
         "forecast": forecast,
+        "prior": None if chosen.quality is None else asdict(chosen.quality),
     }
     version = artifacts.save(workspace.models, POLICY, posterior.state(), meta)
     return f"{facts}.{version}", examples.pages
+
+
+def _lean(posterior: UserPosterior, leaner: Leaner, model: ShopperModel, first: dict[str, History]) -> None:
+    for user, leaning in zip(first, leaner.of(reads_of(model, list(first.values()))), strict=True):
+        if leaning is not None:
+            posterior.lean(user, leaning)

@@ -25,12 +25,16 @@ MAX_PAGES = 10
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Examples:
-    """Past pages as a regression: features (rows, d), rewards (rows,), users' first rows (u + 1,)."""
+    """Past pages as a regression: features (rows, d), rewards (rows,), users' first rows (u + 1,).
+
+    `first_us` (u,) are the times of the users' first pages, epoch microseconds.
+    """
 
     users: tuple[str, ...]
     features: Vectors
     rewards: NDArray[np.float64]
     starts: NDArray[np.int64]
+    first_us: NDArray[np.int64]
     pages: int
 
 
@@ -83,6 +87,7 @@ class PastPages:
         rng = np.random.default_rng(seed)
         chosen = self._spaced()
         features, rewards, counts = [], [], np.zeros(len(self.table.users), dtype=np.int64)
+        first_us = np.full(len(self.table.users), np.iinfo(np.int64).max)
         scratch = np.zeros(len(self.model.items))
         for done, visit in enumerate(chosen):
             user, time_us = int(self.visits.user[visit]), int(self.visits.time_us[visit])
@@ -94,6 +99,7 @@ class PastPages:
             rewards.append(scratch[rows])
             scratch[self.outcomes.item[part]] = 0.0
             counts[user] += len(rows)
+            first_us[user] = min(first_us[user], time_us)
             progress(done + 1, len(chosen))
         if not features:
             raise InvalidInput(
@@ -106,6 +112,7 @@ class PastPages:
             features=np.concatenate(features),
             rewards=np.concatenate(rewards),
             starts=np.cumsum([0, *counts[used]], dtype=np.int64),
+            first_us=first_us[used],
             pages=len(chosen),
         )
 
