@@ -21,6 +21,7 @@ from honeyguide.evaluate.results import (
     SequenceLearning,
     ShownItem,
 )
+from honeyguide.explore.kinds_chosen import Foresight, PriorQuality
 from honeyguide.interests.forecast import ForecastQuality
 
 PAGES = 24_318
@@ -97,6 +98,13 @@ def make_report(seed: int = 7) -> ReplayReport:
         seconds=(("Import", 14.2), ("Clean", 3.1), ("Adapt the language model", 212.4), ("Replay", 96.0)),
         language=make_language(rng),
         sequence=make_sequence(rng),
+        prior=PriorQuality(
+            users=1_219,
+            count=3,
+            one=Foresight(5.938, 0.960),
+            kinds=Foresight(6.010, 0.961),
+            leaning=Foresight(6.036, 0.959),
+        ),
     )
 
 

@@ -139,6 +139,7 @@ def test_the_sections_come_in_order_under_one_title(html: str) -> None:
         "decisions",
         "cleaning",
         "sequence",
+        "kinds",
         "language",
         "taught",
         "limits",

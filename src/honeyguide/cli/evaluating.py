@@ -12,6 +12,7 @@ from honeyguide.cli.show import Stages
 from honeyguide.data.clean import load_cleaning
 from honeyguide.evaluate.compare import load_traffic, replay_policies
 from honeyguide.evaluate.language import read_language_model, read_tasks
+from honeyguide.evaluate.prior import read_prior
 from honeyguide.evaluate.results import ReplayReport
 from honeyguide.evaluate.sequence import read_sequence
 from honeyguide.evaluate.summary import summarise
@@ -38,7 +39,17 @@ def evaluate_shop(
         tasks = read_tasks(workspace.models, settings.teach.tasks)
         sequence = read_sequence(workspace.models) if fitted.sequence else None
         return summarise(
-            runs, served, traffic, fitted, cleaning, settings, stages.seconds, language, tasks, sequence
+            runs,
+            served,
+            traffic,
+            fitted,
+            cleaning,
+            settings,
+            stages.seconds,
+            language,
+            tasks,
+            sequence,
+            read_prior(workspace.models),
         )
 
 

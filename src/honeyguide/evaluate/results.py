@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from honeyguide.data.clean import CleaningReport
+from honeyguide.explore.kinds_chosen import PriorQuality
 from honeyguide.interests.forecast import ForecastQuality
 
 
@@ -192,3 +193,5 @@ class ReplayReport:
     tasks: tuple[TaughtTask, ...] = ()
     sequence: SequenceLearning | None = None
     """None where no sequence model was fitted."""
+    prior: PriorQuality | None = None
+    """None where there were too few users to judge it."""

@@ -24,6 +24,7 @@ from honeyguide.evaluate.results import (
     TaughtTask,
 )
 from honeyguide.evaluate.served import Served
+from honeyguide.explore.kinds_chosen import PriorQuality
 from honeyguide.interests.users import DAY_US
 from honeyguide.shop.models import Fitted
 from honeyguide.shop.policies import SERVED
@@ -48,6 +49,7 @@ def summarise(
     language: LanguageModel | None = None,
     tasks: tuple[TaughtTask, ...] = (),
     sequence: SequenceLearning | None = None,
+    prior: PriorQuality | None = None,
 ) -> ReplayReport:
     """Everything the report shows."""
     weeks = week_starts(traffic.visits)
@@ -76,6 +78,7 @@ def summarise(
         language=language,
         tasks=tasks,
         sequence=sequence,
+        prior=prior,
     )
 
 

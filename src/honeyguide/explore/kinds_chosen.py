@@ -6,7 +6,9 @@ more than twice the standard error of the gain. So a shop whose users are of one
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 
@@ -52,6 +54,12 @@ class PriorQuality:
     one: Foresight
     kinds: Foresight
     leaning: Foresight | None
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> Self:
+        """What was stored with `asdict`."""
+        found = {name: stored[name] and Foresight(**stored[name]) for name in ("one", "kinds", "leaning")}
+        return cls(users=stored["users"], count=stored["count"], **found)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -17,6 +17,7 @@ from honeyguide.evaluate.report.html import Markup, element, join
 from honeyguide.evaluate.report.interests import beliefs_section, map_section
 from honeyguide.evaluate.report.language import language_section, taught_section
 from honeyguide.evaluate.report.policies import levels_section, policies_section
+from honeyguide.evaluate.report.prior import prior_section
 from honeyguide.evaluate.report.sequence import sequence_section
 from honeyguide.evaluate.results import ReplayReport
 
@@ -28,6 +29,7 @@ _CONTENTS = (
     ("decisions", "Decisions"),
     ("cleaning", "Cleaning"),
     ("sequence", "What comes next"),
+    ("kinds", "Kinds of users"),
     ("language", "Language model"),
     ("taught", "Tasks"),
     ("limits", "Limits and words"),
@@ -74,6 +76,7 @@ def _sections(report: ReplayReport) -> list[Markup]:
         decisions_section(report),
         cleaning_section(report),
         sequence_section(report),
+        prior_section(report),
         language_section(report),
         taught_section(report.tasks),
         limits_section(report),
