@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -33,6 +34,12 @@ def recommend(
     max_price: MaxPrice = 0.0,
     in_stock: InStock = False,
     diversity: Diversity = 0.0,
+    by: Annotated[
+        str,
+        typer.Option(
+            help="Rank by the expected reward, by next, or by the chance of a click, cart or purchase."
+        ),
+    ] = "reward",
     following: Annotated[
         bool, typer.Option("--next", help="By the sequence model: what they never took and may take next.")
     ] = False,
@@ -43,6 +50,7 @@ def recommend(
 
     Nothing is explored and nothing is written down: to learn from what is shown, decide a page.
     """
+    from honeyguide.interests.heads import HEAD_KINDS
     from honeyguide.shop.honeyguide import Honeyguide
 
     rules = _rules(exclude, category, brand, max_price, in_stock, diversity)
@@ -50,8 +58,10 @@ def recommend(
         if following:
             found = opened.following(user, k=k, rules=rules)
         else:
-            found = opened.recommend(user, k=k, rules=rules, now=moment(now))
-        _show({"user_id": user}, f"For {user}", found, opened.fitted.catalog, as_json=json)
+            found = opened.recommend(user, k=k, rules=rules, now=moment(now), by=by)
+        chances = by in HEAD_KINDS and not following
+        head = {"user_id": user, "by": "next" if following else by}
+        _show(head, f"For {user}", found, opened.fitted.catalog, as_json=json, chances=chances)
 
 
 def search(
@@ -101,7 +111,13 @@ def _rules(
 
 
 def _show(
-    head: dict[str, str | None], title: str, found: tuple[Listed, ...], catalog: Catalog, *, as_json: bool
+    head: Mapping[str, str | None],
+    title: str,
+    found: tuple[Listed, ...],
+    catalog: Catalog,
+    *,
+    as_json: bool,
+    chances: bool = False,
 ) -> None:
     from honeyguide.cli.show import console, show, table
 
@@ -110,9 +126,11 @@ def _show(
         items = [{"text": text, **msgspec.to_builtins(one)} for one, text in zip(found, texts, strict=True)]
         show({**head, "items": items}, "", as_json=True)
         return
-    printed = table("#", "item", "text", "why", "score")
+    printed = table("#", "item", "text", "why", "chance" if chances else "score")
     for place, (one, text) in enumerate(zip(found, texts, strict=True), start=1):
-        printed.add_row(str(place), one.item_id, text, one.why, f"{one.score:.3f}")
+        printed.add_row(
+            str(place), one.item_id, text, one.why, f"{one.score:.1%}" if chances else f"{one.score:.3f}"
+        )
     show({}, title if found else f"{title}: nothing", as_json=False)
     if found:
         console.print(printed)

@@ -16,6 +16,7 @@ from honeyguide.data.clean import CleaningReport, clean_once
 from honeyguide.data.table import load_events
 from honeyguide.errors import InvalidInput, NotReady
 from honeyguide.fit.forecast import forecast_stage
+from honeyguide.fit.heads import heads_stage
 from honeyguide.fit.language import Reading, language_stages
 from honeyguide.fit.related import related_stage
 from honeyguide.fit.sequence import sequence_stage
@@ -65,6 +66,7 @@ def fit(
     related_stage(workspace, catalog, vectors, table, stage)
     sequence = sequence_stage(workspace, settings, catalog, vectors, table, stage)
     forecast = forecast_stage(workspace, settings, taxonomy, sequence, table, stage)
+    heads_stage(workspace, settings, catalog, items, sequence, table, stage)
     version, pages = posterior_stage(
         workspace, settings, catalog, items, sequence, forecast, table, journal_offset, stage
     )

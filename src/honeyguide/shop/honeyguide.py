@@ -27,7 +27,16 @@ from honeyguide.shop.candidates import CandidateSource
 from honeyguide.shop.explain import Explainer
 from honeyguide.shop.models import Fitted, load_fitted
 from honeyguide.shop.policies import make_tradeoff
-from honeyguide.shop.recommend import Listed, NextScorer, PosteriorScorer, Scorer, listed, with_pins
+from honeyguide.shop.recommend import (
+    WIDE,
+    Listed,
+    NextScorer,
+    PosteriorScorer,
+    Scorer,
+    listed,
+    scorer_by,
+    with_pins,
+)
 from honeyguide.shop.related import Neighbour, Neighbours
 from honeyguide.shop.rules import RuleBook, Ruling
 from honeyguide.shop.search import Search
@@ -56,7 +65,7 @@ class Honeyguide:
         labels = settings.labels
         self.model = fitted.shopper_model(settings)
         self._source = CandidateSource(self.model, size=settings.explore.candidates)
-        self._wide = CandidateSource(self.model, size=5 * settings.explore.candidates)
+        self._wide = CandidateSource(self.model, size=WIDE * settings.explore.candidates)
         self._explainer = Explainer(self.model, fitted.taxonomy)
         self._beliefs = Beliefs(self.model, fitted)
         self._neighbours = Neighbours(fitted.catalog, fitted.finding)
@@ -176,21 +185,21 @@ class Honeyguide:
         k: int = 10,
         rules: Rules | None = None,
         now: datetime | None = None,
+        by: str = "reward",
         scorer: Scorer | None = None,
     ) -> tuple[Listed, ...]:
         """At most `k` items by what they are expected to earn, within the rules; nothing is drawn or written down.
 
-        Another `scorer` ranks by something else.
-
-        There are fewer where the rules leave no more, and no more than five times [explore] candidates.
+        `by` ranks by something else, one of `recommend.BY`, and a `scorer` by what it says. There are fewer where
+        the rules leave no more, and no more than five times [explore] candidates. InvalidInput, NotReady.
         """
         _check_user(user_id)
         history, now_us = self.history(user_id), to_us(now or self.clock())
         ruling = self._book.ruling(rules)
         rng = stream(self.settings.seed, f"recommend:{user_id}")
         rows = with_pins(self._wide.rows(history, now_us, rng, allowed=ruling.allowed), ruling)
-        by = scorer or PosteriorScorer(self.policy, self.model, user_id)
-        scores = by.scores(history, rows, now_us)
+        ranks = scorer or scorer_by(by, self.policy, self.model, self.fitted.heads, user_id)
+        scores = ranks.scores(history, rows, now_us)
         explain = self._explainer.of(history, rows, self.model.features(history, rows, now_us), now_us)
         why = tuple(explain(at, False) for at in range(len(rows)))
         return listed(self.fitted.catalog, rows, scores, self.fitted.items.vectors[rows], ruling, k, why)
@@ -256,7 +265,7 @@ class Honeyguide:
     ) -> tuple[Listed, ...]:
         ruling = self._book.ruling(rules)
         rows = rows[ruling.allowed[rows]]
-        most = max(5 * self.settings.explore.candidates, k)
+        most = max(WIDE * self.settings.explore.candidates, k)
         best = (
             rows
             if ruling.groups

@@ -11,8 +11,10 @@ import numpy as np
 from honeyguide import artifacts
 from honeyguide.config import Settings
 from honeyguide.data.catalog import Catalog
-from honeyguide.errors import NotReady
+from honeyguide.errors import NoArtifact, NotReady
 from honeyguide.interests.forecast import Forecast
+from honeyguide.interests.heads import Heads
+from honeyguide.interests.heads_signs import SIGNS
 from honeyguide.interests.items import ItemFacts
 from honeyguide.interests.sequence.model import SequenceModel
 from honeyguide.interests.sequence.recent import Recent
@@ -22,7 +24,7 @@ from honeyguide.shop.finding import Finding
 from honeyguide.types import State
 
 ITEMS, USERS, POLICY, TAXONOMY, ENCODER = "items", "users", "policy", "taxonomy", "encoder"
-SEQUENCE, FORECAST = "sequence", "forecast"
+SEQUENCE, FORECAST, HEADS = "sequence", "forecast", "heads"
 
 
 _RECENT = ("tokens", "kinds", "time_us")
@@ -46,6 +48,8 @@ class Fitted:
     """What similar items and search need; it is loaded when first asked for."""
     sequence: SequenceModel | None = None
     forecast: Forecast | None = None
+    heads: Heads | None = None
+    """None where the shop was fitted before there were any."""
     sees_next: bool = False
     """Whether the policy was fitted on what is likely next, too: a setting changes that with the next fit."""
 
@@ -93,6 +97,7 @@ def load_fitted(models: Path, items_path: Path) -> Fitted:
         journal_offset=int(policy.meta["journal_offset"]),
         sequence=_sequence(models, policy.meta.get("sequence")),
         forecast=_forecast(models, policy.meta.get("forecast")),
+        heads=_heads(models, items.version, policy.meta.get("sequence")),
         sees_next=bool(policy.meta.get("sees_next", False)),
         finding=Finding(models, items_path, catalog.version),
     )
@@ -108,6 +113,18 @@ def _sequence(models: Path, version: str | None) -> SequenceModel | None:
 
 def _forecast(models: Path, version: str | None) -> Forecast | None:
     return None if version is None else Forecast.from_state(artifacts.load(models, FORECAST, version).arrays)
+
+
+def _heads(models: Path, items: str, sequence: str | None) -> Heads | None:
+    """The heads that were fitted with these facts and this model, and see what heads see now."""
+    try:
+        stored = artifacts.load(models, HEADS)
+    except NoArtifact:
+        return None
+    made_of = (stored.meta["items"], stored.meta["sequence"], stored.meta["heads"]["signs"])
+    if made_of != (items, sequence, list(SIGNS)):
+        return None
+    return Heads.from_state(stored.arrays, stored.meta["heads"])
 
 
 def histories_state(histories: Mapping[str, History]) -> State:

@@ -9,10 +9,14 @@ import numpy as np
 
 from honeyguide.data.catalog import Catalog
 from honeyguide.errors import InvalidInput, NotReady
+from honeyguide.interests.heads import HEAD_KINDS, Heads
 from honeyguide.interests.users import History, ShopperModel
 from honeyguide.retrieve.diversity import choose, make_diverse
 from honeyguide.shop.rules import Ruling
-from honeyguide.types import Candidates, Floats, Policy, Rows, Vectors
+from honeyguide.types import Candidates, EventKind, Floats, Policy, Rows, Vectors
+
+WIDE = 5
+"""Recommendations are ranked among as many times [explore] candidates."""
 
 
 class Scorer(Protocol):
@@ -51,6 +55,43 @@ class NextScorer:
     def scores(self, history: History, rows: Rows, now_us: int) -> Floats:
         """(n,) in 0..1, by the logarithm of the chance."""
         return self._model.likely(history, rows, now_us).astype(np.float64)
+
+
+class HeadScorer:
+    """How likely each item is to be clicked, put in the cart or bought within the reward window."""
+
+    def __init__(self, heads: Heads | None, kind: EventKind, model: ShopperModel) -> None:
+        if heads is None:
+            raise NotReady("the shop was fitted before there were heads. Run: honeyguide fit")
+        if kind not in heads.of:
+            there = ", ".join(sorted(heads.of)) or "none"
+            raise NotReady(
+                f"the shop has no head for {kind!r}, its heads: {there}. Import more events of that kind, and run: "
+                "honeyguide fit"
+            )
+        self._heads = heads
+        self._kind = kind
+        self._model = model
+
+    def scores(self, history: History, rows: Rows, now_us: int) -> Floats:
+        """(n,) in 0..1: calibrated chances."""
+        return self._heads.chances(self._kind, self._model, history, rows, now_us)
+
+
+BY: tuple[str, ...] = ("reward", "next", *HEAD_KINDS)
+"""What recommendations can be ranked by."""
+
+
+def scorer_by(by: str, policy: Policy, model: ShopperModel, heads: Heads | None, user_id: str) -> Scorer:
+    """What ranks for a user by one of BY; InvalidInput for another, NotReady where the shop has no such model."""
+    if by == "reward":
+        return PosteriorScorer(policy, model, user_id)
+    if by == "next":
+        return NextScorer(model)
+    for kind in HEAD_KINDS:
+        if by == kind:
+            return HeadScorer(heads, kind, model)
+    raise InvalidInput(f"recommendations are ranked by {', '.join(BY)}, got {by!r}")
 
 
 @dataclass(frozen=True, slots=True)
