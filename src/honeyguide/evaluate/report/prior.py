@@ -47,7 +47,7 @@ def _table(quality: PriorQuality) -> Markup:
         ],
         rows,
         note=f"Of {number(quality.users)} users that it was not learned from. The log likelihood of their rewards is "
-        "in nats, higher is better; the last column says how many users' mean reward lay where 90 % were foreseen to.",
+        "in nats, higher is better; the last column says of how many the mean reward lay where 90 % should.",
     )
 
 
