@@ -37,6 +37,7 @@ from honeyguide.types import Rows, Vectors
 from rank_data import Shop, as_events, read_shop
 from rivals.call import Ran, prepare, run
 from rows import commit, machine
+from simple import Cosine
 
 K, SHOWN = 10, 20
 WITHOUT_CHANCE = ("popular", "als", "itemknn", "ease")
@@ -267,22 +268,7 @@ def answer_of(
 
 def cosine(shop: Shop, history: Sequences) -> Rows:
     """(u, 20): the items nearest to the mean text of what a user took."""
-    return best_of(_Cosine(shop.vectors), history, SHOWN)[0]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Cosine:
-    vectors: Vectors
-
-    @property
-    def items(self) -> int:
-        return len(self.vectors)
-
-    def score(self, sequences: Sequences) -> Vectors:
-        row = np.repeat(np.arange(len(sequences)), sequences.lengths)
-        mean = np.zeros((len(sequences), self.vectors.shape[1]), dtype=np.float32)
-        np.add.at(mean, row, self.vectors[sequences.tokens])
-        return np.asarray(mean @ self.vectors.T)
+    return best_of(Cosine(shop.vectors), history, SHOWN)[0]
 
 
 def of_ranking(
