@@ -11,18 +11,21 @@ from honeyguide.evaluate.results import (
     Band,
     Curve,
     ExampleDecision,
+    HeadResult,
     Interest,
     InterestBelief,
     LanguageModel,
     LevelWeek,
     MapPoint,
     PolicyResult,
+    Ranked,
     ReplayReport,
     SequenceLearning,
     ShownItem,
 )
 from honeyguide.explore.kinds_chosen import Foresight, PriorQuality
 from honeyguide.interests.forecast import ForecastQuality
+from honeyguide.interests.heads_quality import HeadQuality, Reliability
 
 PAGES = 24_318
 WEEKS = tuple(
@@ -98,6 +101,7 @@ def make_report(seed: int = 7) -> ReplayReport:
         seconds=(("Import", 14.2), ("Clean", 3.1), ("Adapt the language model", 212.4), ("Replay", 96.0)),
         language=make_language(rng),
         sequence=make_sequence(rng),
+        heads=(make_head(rng),),
         prior=PriorQuality(
             users=1_219,
             count=3,
@@ -106,6 +110,28 @@ def make_report(seed: int = 7) -> ReplayReport:
             leaning=Foresight(6.036, 0.959),
         ),
     )
+
+
+def make_head(rng: np.random.Generator) -> HeadResult:
+    """A head that is a little too sure at the top."""
+    given = np.array([0.006, 0.02, 0.04, 0.06, 0.1, 0.15, 0.23, 0.33, 0.5, 0.76])
+    came = given * (1 - 0.25 * given) * rng.uniform(0.95, 1.05, len(given))
+    shares = np.array([0.56, 0.17, 0.1, 0.06, 0.04, 0.03, 0.02, 0.01, 0.006, 0.004])
+    bins = tuple(
+        Reliability(*map(float, one)) for one in zip(given, came, shares / shares.sum(), strict=True)
+    )
+    quality = HeadQuality(
+        rows=500_000,
+        came=16_450,
+        base=0.0329,
+        auc=0.861,
+        log_loss=0.1092,
+        base_log_loss=0.1446,
+        ece=0.0043,
+        bins=bins,
+    )
+    ranked = (Ranked("Chance of a purchase", 0.429, 0.082), Ranked("Expected reward", 0.416, None))
+    return HeadResult("purchase", 1000, quality, ranked)
 
 
 def make_sequence(rng: np.random.Generator) -> SequenceLearning:

@@ -140,6 +140,7 @@ def test_the_sections_come_in_order_under_one_title(html: str) -> None:
         "cleaning",
         "sequence",
         "kinds",
+        "heads",
         "language",
         "taught",
         "limits",

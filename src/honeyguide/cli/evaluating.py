@@ -10,7 +10,9 @@ from types import FrameType
 
 from honeyguide.cli.show import Stages
 from honeyguide.data.clean import load_cleaning
+from honeyguide.data.table import load_events
 from honeyguide.evaluate.compare import load_traffic, replay_policies
+from honeyguide.evaluate.heads import judge_heads
 from honeyguide.evaluate.language import read_language_model, read_tasks
 from honeyguide.evaluate.prior import read_prior
 from honeyguide.evaluate.results import ReplayReport
@@ -31,8 +33,10 @@ def evaluate_shop(
     _check_names(workspace, wanted)
     with stages.stage("Replay the policies") as progress, _workers_end_with_us():
         runs, served = replay_policies(workspace, wanted, workers=workers, progress=progress)
+    fitted = load_fitted(workspace.models, workspace.items)
+    with stages.stage("Judge the chances of clicks and purchases") as progress:
+        heads = judge_heads(fitted, settings, load_events(workspace.events, fitted.catalog), progress)
     with stages.stage("Sum up with confidence bands"):
-        fitted = load_fitted(workspace.models, workspace.items)
         traffic = load_traffic(workspace, fitted)
         cleaning = load_cleaning(workspace.data)
         language = read_language_model(workspace.models) if settings.adapt.steps else None
@@ -50,6 +54,7 @@ def evaluate_shop(
             tasks,
             sequence,
             read_prior(workspace.models),
+            heads,
         )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from honeyguide.data.clean import CleaningReport
 from honeyguide.explore.kinds_chosen import PriorQuality
 from honeyguide.interests.forecast import ForecastQuality
+from honeyguide.interests.heads_quality import HeadQuality
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +164,25 @@ class SequenceLearning:
 
 
 @dataclass(frozen=True, slots=True)
+class Ranked:
+    """What ranking by something finds: NDCG, and that among items new to the visitor; None where nothing came."""
+
+    name: str
+    ndcg: float | None
+    new_ndcg: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class HeadResult:
+    """How good a head's chances were on so many visits after the fit, and what ranking by them found, first."""
+
+    kind: str
+    pages: int
+    quality: HeadQuality
+    ranked: tuple[Ranked, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ReplayReport:
     """Everything the HTML report shows of one replay."""
 
@@ -195,3 +215,5 @@ class ReplayReport:
     """None where no sequence model was fitted."""
     prior: PriorQuality | None = None
     """None where there were too few users to judge it."""
+    heads: tuple[HeadResult, ...] = ()
+    """None of them where the fit has none."""

@@ -14,6 +14,7 @@ from honeyguide.data.table import from_us
 from honeyguide.evaluate.replay import PolicyRun, Traffic
 from honeyguide.evaluate.results import (
     Band,
+    HeadResult,
     Interest,
     LanguageModel,
     LevelWeek,
@@ -50,6 +51,7 @@ def summarise(
     tasks: tuple[TaughtTask, ...] = (),
     sequence: SequenceLearning | None = None,
     prior: PriorQuality | None = None,
+    heads: tuple[HeadResult, ...] = (),
 ) -> ReplayReport:
     """Everything the report shows."""
     weeks = week_starts(traffic.visits)
@@ -79,6 +81,7 @@ def summarise(
         tasks=tasks,
         sequence=sequence,
         prior=prior,
+        heads=heads,
     )
 
 

@@ -13,6 +13,7 @@ from honeyguide.evaluate.report.cleaning import cleaning_section
 from honeyguide.evaluate.report.closing import limits_section
 from honeyguide.evaluate.report.decisions import decisions_section
 from honeyguide.evaluate.report.headline import headline
+from honeyguide.evaluate.report.heads import heads_section
 from honeyguide.evaluate.report.html import Markup, element, join
 from honeyguide.evaluate.report.interests import beliefs_section, map_section
 from honeyguide.evaluate.report.language import language_section, taught_section
@@ -30,6 +31,7 @@ _CONTENTS = (
     ("cleaning", "Cleaning"),
     ("sequence", "What comes next"),
     ("kinds", "Kinds of users"),
+    ("heads", "Chances"),
     ("language", "Language model"),
     ("taught", "Tasks"),
     ("limits", "Limits and words"),
@@ -77,6 +79,7 @@ def _sections(report: ReplayReport) -> list[Markup]:
         cleaning_section(report),
         sequence_section(report),
         prior_section(report),
+        heads_section(report),
         language_section(report),
         taught_section(report.tasks),
         limits_section(report),
