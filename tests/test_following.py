@@ -10,6 +10,7 @@ import pytest
 
 from honeyguide import Honeyguide
 from honeyguide.config import FILE_NAME, Rules
+from honeyguide.data.table import to_us
 from honeyguide.errors import NotReady
 from honeyguide.fit import fit
 from honeyguide.shop.recommend import NextScorer
@@ -38,7 +39,7 @@ def test_it_lists_what_the_user_never_took_the_likeliest_first(shop: Honeyguide)
 
 def test_what_is_known_comes_where_it_is_asked_for(shop: Honeyguide) -> None:
     rows = np.arange(len(shop.fitted.catalog))
-    likely = NextScorer(shop.model).scores(shop.history("user-1"), rows, 0)
+    likely = NextScorer(shop.model).scores(shop.history("user-1"), rows, to_us(NOW))
     best = shop.fitted.catalog.ids[int(likely.argmax())]
     assert shop.following("user-1", k=1, known=True)[0].item_id == best
 

@@ -56,7 +56,7 @@ def recommend(
     rules = _rules(exclude, category, brand, max_price, in_stock, diversity)
     with Honeyguide.open(shop) as opened:
         if following:
-            found = opened.following(user, k=k, rules=rules)
+            found = opened.following(user, k=k, rules=rules, now=moment(now))
         else:
             found = opened.recommend(user, k=k, rules=rules, now=moment(now), by=by)
         chances = by in HEAD_KINDS and not following

@@ -22,6 +22,7 @@ from honeyguide.interests.users import DAY_US, History
 from honeyguide.journal.learner import Learner
 from honeyguide.journal.protocol import Journal
 from honeyguide.journal.sqlite import SqliteJournal
+from honeyguide.shop.asked import check_drawn, check_shown, check_user
 from honeyguide.shop.beliefs import Beliefs, UserInterest
 from honeyguide.shop.candidates import CandidateSource
 from honeyguide.shop.explain import Explainer
@@ -33,6 +34,7 @@ from honeyguide.shop.recommend import (
     NextScorer,
     PosteriorScorer,
     Scorer,
+    best,
     listed,
     scorer_by,
     with_pins,
@@ -41,7 +43,7 @@ from honeyguide.shop.related import Neighbour, Neighbours
 from honeyguide.shop.rules import RuleBook, Ruling
 from honeyguide.shop.search import Search
 from honeyguide.shop.workspace import Workspace
-from honeyguide.types import Candidates, Decision, Event, EventKind, Rows
+from honeyguide.types import Candidates, Decision, Event, EventKind, Floats, Rows
 
 _FITTED_AS = "shop.fitted_as"
 _BATCH = 500  # journal records read at once: about 7 MB of decisions
@@ -106,7 +108,7 @@ class Honeyguide:
         `recommend`, for what is drawn is the policy's own answer. A user who was never seen gets the prior over
         users. UnknownItem, InvalidInput.
         """
-        _check_user(user_id)
+        check_user(user_id)
         time = now or self.clock()
         now_us = to_us(time)
         history = self.history(user_id)
@@ -149,7 +151,7 @@ class Honeyguide:
         UnknownItem, InvalidInput where that decision did not show that item.
         """
         decision = self.journal.decision(decision_id)
-        self._check_shown(item_id, decision)
+        check_shown(self.fitted.catalog, item_id, decision)
         event = Event(
             event_id=event_id or f"{decision_id}:{item_id}:{kind}",
             time=now or self.clock(),
@@ -171,7 +173,7 @@ class Honeyguide:
         self, user_id: str, *, now: datetime | None = None, top: int = 10
     ) -> tuple[UserInterest, ...]:
         """The `top` interests the user is held to want most, with uncertainty, best first; InvalidInput."""
-        _check_user(user_id)
+        check_user(user_id)
         if top < 1:
             raise InvalidInput(f"top must be at least 1, got {top}")
         history = self.history(user_id)
@@ -193,7 +195,7 @@ class Honeyguide:
         `by` ranks by something else, one of `recommend.BY`, and a `scorer` by what it says. There are fewer where
         the rules leave no more, and no more than five times [explore] candidates. InvalidInput, NotReady.
         """
-        _check_user(user_id)
+        check_user(user_id)
         history, now_us = self.history(user_id), to_us(now or self.clock())
         ruling = self._book.ruling(rules)
         rng = stream(self.settings.seed, f"recommend:{user_id}")
@@ -202,27 +204,30 @@ class Honeyguide:
         scores = ranks.scores(history, rows, now_us)
         explain = self._explainer.of(history, rows, self.model.features(history, rows, now_us), now_us)
         why = tuple(explain(at, False) for at in range(len(rows)))
-        return listed(self.fitted.catalog, rows, scores, self.fitted.items.vectors[rows], ruling, k, why)
+        return self._listed(scores, rows, why, ruling, k)
 
     def following(
-        self, user_id: str, *, k: int = 10, rules: Rules | None = None, known: bool = False
+        self,
+        user_id: str,
+        *,
+        k: int = 10,
+        rules: Rules | None = None,
+        known: bool = False,
+        now: datetime | None = None,
     ) -> tuple[Listed, ...]:
         """At most `k` items that the user is likeliest to take next, among all that may be shown.
 
         Only those they never took, unless `known` asks for all. NotReady where no sequence model was fitted.
         """
-        _check_user(user_id)
+        check_user(user_id)
         scorer, history, ruling = NextScorer(self.model), self.history(user_id), self._book.ruling(rules)
-        free = np.ones(len(self.fitted.items), dtype=np.bool_) if ruling.allowed is None else ruling.allowed
-        rows = np.flatnonzero(free)
+        rows = np.flatnonzero(ruling.allowed)
         if not known:
             rows = np.setdiff1d(rows, history.rows, assume_unique=True)
-        scores = scorer.scores(history, rows, 0)
-        best = np.argsort(-scores, kind="stable")[: self._wide.size]
-        rows = with_pins(rows[best], ruling)
+        now_us = to_us(now or self.clock())
+        rows = with_pins(best(scorer.scores(history, rows, now_us), rows, self._wide.size), ruling)
         why = ("what others took next",) * len(rows)
-        vectors = self.fitted.items.vectors[rows]
-        return listed(self.fitted.catalog, rows, scorer.scores(history, rows, 0), vectors, ruling, k, why)
+        return self._listed(scorer.scores(history, rows, now_us), rows, why, ruling, k)
 
     def search(
         self,
@@ -242,12 +247,10 @@ class Honeyguide:
         rows = with_pins(found.rows, ruling)
         want = self.fitted.items.popularity[rows].astype(np.float64)
         if user_id is not None:
-            _check_user(user_id)
+            check_user(user_id)
             scorer = PosteriorScorer(self.policy, self.model, user_id)
             want = scorer.scores(self.history(user_id), rows, to_us(now or self.clock()))
-        scores = found.reranked(rows, want)
-        vectors = self.fitted.items.vectors[rows]
-        return listed(self.fitted.catalog, rows, scores, vectors, ruling, k, found.reasons(rows))
+        return self._listed(found.reranked(rows, want), rows, found.reasons(rows), ruling, k)
 
     def popular(self, *, k: int = 10, rules: Rules | None = None) -> tuple[Listed, ...]:
         """At most `k` items that were taken most lately: for a visitor of whom nothing is known; NotReady."""
@@ -260,20 +263,20 @@ class Honeyguide:
         first = np.where(created >= 0, created, self.fitted.finding.related.first_us)
         return self._by(first / DAY_US, np.flatnonzero(first >= 0), "new in the shop", k, rules)
 
-    def _by(
-        self, scores: NDArray[np.float64], rows: Rows, why: str, k: int, rules: Rules | None
-    ) -> tuple[Listed, ...]:
+    def _by(self, scores: Floats, rows: Rows, why: str, k: int, rules: Rules | None) -> tuple[Listed, ...]:
         ruling = self._book.ruling(rules)
         rows = rows[ruling.allowed[rows]]
-        most = max(WIDE * self.settings.explore.candidates, k)
-        best = (
-            rows
-            if ruling.groups
-            else rows[np.argsort(-ruling.boosted(scores[rows], rows), kind="stable")[:most]]
-        )
-        near = with_pins(best, ruling)
-        vectors = self.fitted.items.vectors[near]
-        return listed(self.fitted.catalog, near, scores[near], vectors, ruling, k, (why,) * len(near))
+        if not ruling.groups:
+            most = max(WIDE * self.settings.explore.candidates, k)
+            rows = best(ruling.boosted(scores[rows], rows), rows, most)
+        near = with_pins(rows, ruling)
+        return self._listed(scores[near], near, (why,) * len(near), ruling, k)
+
+    def _listed(
+        self, scores: Floats, rows: Rows, why: tuple[str, ...], ruling: Ruling, k: int
+    ) -> tuple[Listed, ...]:
+        vectors = self.fitted.items.vectors[rows]
+        return listed(self.fitted.catalog, rows, scores, vectors, ruling, k, why)
 
     def similar(self, item_id: str, *, k: int = 10, rules: Rules | None = None) -> tuple[Neighbour, ...]:
         """At most `k` items that may stand for this one and may be shown, the most alike first.
@@ -319,10 +322,7 @@ class Honeyguide:
         exclude: Collection[str],
         rules: Rules | None,
     ) -> Rows:
-        if rules is not None and (rules.boosts or rules.pins or rules.diversity):
-            raise InvalidInput(
-                "boosts, pins and diversity would change what is drawn: ask recommend for them"
-            )
+        check_drawn(rules)
         ruling = self._ruling(rules, exclude)
         every = np.arange(len(self.fitted.items))
         limits = ruling.limits(every) if ruling.groups else None
@@ -351,16 +351,6 @@ class Honeyguide:
     def _stamp(self) -> NDArray[np.uint8]:
         return np.frombuffer(f"{self.fitted.version} {self.settings.explore}".encode(), dtype=np.uint8)
 
-    def _check_shown(self, item_id: str, decision: Decision) -> None:
-        if item_id in decision.item_ids:
-            return
-        self.fitted.catalog.row(item_id)  # UnknownItem says more where there is no such item at all
-        shown = ", ".join(decision.item_ids)
-        raise InvalidInput(
-            f"decision {decision.decision_id!r} did not show item {item_id!r}: it showed {shown}. "
-            "Give feedback on one of these; what was taken without being shown comes in with: honeyguide import"
-        )
-
     def _catch_up(self) -> None:
         self._learner.catch_up(self.journal)
         while records := self.journal.read(self._events_read, _BATCH):
@@ -376,10 +366,3 @@ class Honeyguide:
             self._folded[event.user_id] = self.model.fold(self.history(event.user_id), event)
         except UnknownItem:  # it was shown once, and taken out of the catalogue since
             return
-
-
-def _check_user(user_id: str) -> None:
-    if not user_id:
-        raise InvalidInput("user_id must not be empty: give a visitor without an id one of their own")
-    if any("\ud800" <= character <= "\udfff" for character in user_id):
-        raise InvalidInput(f"user_id {user_id!r} is no valid text: write it in UTF-8")

@@ -135,6 +135,11 @@ def listed(
     )
 
 
+def best(scores: Floats, rows: Rows, most: int) -> Rows:
+    """At most so many of the rows (n,), by their scores (n,)."""
+    return np.asarray(rows[np.argsort(-scores, kind="stable")[:most]])
+
+
 def with_pins(rows: Rows, ruling: Ruling) -> Rows:
     """The candidates, and what is pinned, once each."""
     pinned = np.array(list(ruling.pins.values()), dtype=np.int64)

@@ -24,8 +24,8 @@ def _head(head: HeadResult, k: int) -> tuple[Markup, ...]:
     quality = head.quality
     told = (
         f"On {number(head.pages)} visits after the fit, {small_share(quality.base)} of the candidates had a "
-        f"{head.kind} within the reward window. On average over them, the chance given is {small_share(quality.ece)} "
-        "away from how often it came among those alike."
+        f"{head.kind} within the reward window. On average over them, the chance given is "
+        f"{number(100 * quality.ece, 2)} percentage points away from how often it came among those alike."
     )
     return (
         paragraph(told),
@@ -47,7 +47,7 @@ def _figures(head: HeadResult) -> Markup:
     rows = [
         ["Log loss", number(quality.log_loss, 4), number(quality.base_log_loss, 4)],
         ["Put what came before what did not (AUC)", number(quality.auc, 3), number(0.5, 3)],
-        ["Calibration error", number(quality.ece, 4), number(0.0, 4)],
+        ["Calibration error", number(quality.ece, 4), "-"],
     ]
     columns = [
         Column("Figure", heads_row=True),

@@ -20,7 +20,7 @@ def reliability_chart(bins: Sequence[Reliability], *, label: str, width: float) 
     steps = ticks(0.0, most, 5)
     decimals = max(tick_decimals(steps) - 2, 0)
     left = 14 + max(text_width(percent(step, decimals), SIZE) for step in steps)
-    x = Scale(0.0, most, left, min(width - 24, left + 1.6 * _HEIGHT))
+    x = Scale(0.0, most, left, width - 24)
     y = Scale(0.0, most, _HEIGHT - _BELOW, 26.0)
     return svg(
         width,
