@@ -80,7 +80,8 @@ class Cosine:
 
     def score(self, sequences: Sequences) -> Vectors:
         """(u, n)."""
-        unit = self.vectors / np.linalg.norm(self.vectors, axis=1, keepdims=True)
+        # an item without a text is like nothing
+        unit = self.vectors / np.maximum(np.linalg.norm(self.vectors, axis=1, keepdims=True), 1e-9)
         if self.last:
             return np.asarray(unit[sequences.from_last(0)] @ unit.T)
         mean = np.zeros((len(sequences), unit.shape[1]), dtype=np.float32)

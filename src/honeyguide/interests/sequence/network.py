@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import erf
 
 from honeyguide.errors import DamagedArtifact, InvalidInput
 from honeyguide.interests.sequence.histories import FIRST, Sequences
 from honeyguide.types import Rows, State, Vectors
 
+Classes = NDArray[np.integer[Any]]
 _EPS = 1e-5
 _NEVER = np.float32(-1e9)
 
@@ -74,7 +76,7 @@ class SequenceNetwork:
             )
         return found
 
-    def hidden(self, tokens: Rows, kinds: Rows, gaps: Rows, ahead: Rows) -> Vectors:
+    def hidden(self, tokens: Rows, kinds: Classes, gaps: Classes, ahead: Classes) -> Vectors:
         """(u, width): the users whose events these are, each (u, l) with l at most `longest`, asked `ahead` (u,)."""
         w = self.weights
         x = self.vectors[tokens] + w["kinds.weight"][kinds] + w["gaps.weight"][gaps]
