@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from honeyguide import artifacts
 from honeyguide.checks import user_model as laws
+from honeyguide.data.table import to_us
 from honeyguide.explore import kinds_chosen
 from honeyguide.explore.kinds_chosen import Chosen
 from honeyguide.explore.kinds_leaning import Leaner, Reads
@@ -23,7 +25,7 @@ from honeyguide.shop.workspace import Workspace
 from tests.fitted import copy_of, fitted_shop
 from tests.shop_fixture import NOW, SPLIT
 from tests.test_sequence_shopper import shopper
-from tests.test_user_model import HISTORY, model
+from tests.test_user_model import HISTORY, START, model
 
 
 def test_what_is_read_is_the_network_s_the_taste_and_four_counts() -> None:
@@ -33,12 +35,13 @@ def test_what_is_read_is_the_network_s_the_taste_and_four_counts() -> None:
         with_network.start(),
         laws.folded(with_network, HISTORY[:1]),
     ]
-    reads = reads_of(with_network, histories)
+    now_us = to_us(START + timedelta(days=40))
+    reads = reads_of(with_network, histories, [now_us] * 3)
     assert with_network.sequence is not None
     width = with_network.sequence.network.shape.width
     assert reads.vectors.shape == (3, width + 3)
     assert reads.known.tolist() == [True, False, True]
-    alone = with_network.sequence.network.read(histories[0].recent.sequence())[0]
+    alone = with_network.sequence.network.read(histories[0].recent.sequence(now_us))[0]
     assert reads.vectors[0, :width] == pytest.approx(alone, abs=1e-5)
     assert reads.vectors[0, width:] == pytest.approx(with_network.vector(histories[0]))
     # six purchases of four items: 0 three times, 1, 3 and 5 once each, on five days
@@ -48,7 +51,7 @@ def test_what_is_read_is_the_network_s_the_taste_and_four_counts() -> None:
 
 def test_without_a_network_taste_and_counts_are_left() -> None:
     plain: ShopperModel = model()
-    reads = reads_of(plain, [laws.folded(plain, HISTORY), plain.start()])
+    reads = reads_of(plain, [laws.folded(plain, HISTORY), plain.start()], [0, 0])
     assert reads.vectors.shape == (2, 3)
     assert reads.known.tolist() == [True, False]
 

@@ -15,11 +15,14 @@ from honeyguide.types import Floats
 _BLOCK = 256  # users that the network reads at once
 
 
-def reads_of(model: ShopperModel, histories: Sequence[History]) -> Reads:
-    """What these histories say of their users: the sequence model's reading, their taste, and how much they took."""
+def reads_of(model: ShopperModel, histories: Sequence[History], now_us: Sequence[int]) -> Reads:
+    """What these histories say of their users: the sequence model's reading, their taste, and how much they took.
+
+    `now_us` are the moments, one for each user, at which the sequence model is asked.
+    """
     vectors = np.array([model.vector(history) for history in histories], dtype=np.float64)
     if model.sequence is not None:
-        vectors = np.concatenate([_hidden(model.sequence.network, histories), vectors], axis=1)
+        vectors = np.concatenate([_hidden(model.sequence.network, histories, now_us), vectors], axis=1)
     return Reads(
         vectors=vectors,
         counts=np.array([_counts(history) for history in histories]),
@@ -27,20 +30,21 @@ def reads_of(model: ShopperModel, histories: Sequence[History]) -> Reads:
     )
 
 
-def _hidden(network: SequenceNetwork, histories: Sequence[History]) -> Floats:
+def _hidden(network: SequenceNetwork, histories: Sequence[History], now_us: Sequence[int]) -> Floats:
     """(u, width): what the network makes of each user's newest events."""
-    parts = [histories[start : start + _BLOCK] for start in range(0, len(histories), _BLOCK)]
-    return np.concatenate([network.read(_together(part)) for part in parts]).astype(np.float64)
+    asked = [history.recent.sequence(now) for history, now in zip(histories, now_us, strict=True)]
+    parts = [_together(asked[start : start + _BLOCK]) for start in range(0, len(asked), _BLOCK)]
+    return np.concatenate([network.read(part) for part in parts]).astype(np.float64)
 
 
-def _together(histories: Sequence[History]) -> Sequences:
-    """The newest events of all these users."""
-    each = [history.recent.sequence() for history in histories]
+def _together(each: Sequence[Sequences]) -> Sequences:
+    """The sequences of single users as one."""
     return Sequences(
         np.concatenate([one.tokens for one in each]),
         np.concatenate([one.kinds for one in each]),
         np.concatenate([one.gaps for one in each]),
         np.cumsum([0, *(len(one.tokens) for one in each)], dtype=np.int64),
+        np.concatenate([one.ahead for one in each]),
     )
 
 

@@ -97,10 +97,11 @@ def posterior_stage(
     with stage("Learn the prior over users") as progress:
         row_of = {user: row for row, user in enumerate(table.users)}
         rows = [row_of[user] for user in examples.users]
-        before = [past.history(row, int(us)) for row, us in zip(rows, examples.first_us, strict=True)]
+        times = examples.first_us.tolist()
+        before = [past.history(row, now_us) for row, now_us in zip(rows, times, strict=True)]
         chosen = choose_kinds(
             UserSums.of(examples.features, examples.rewards, examples.starts),
-            reads_of(model, before),
+            reads_of(model, before, times),
             seed=settings.seed,
             page=len(examples.rewards) / examples.pages,
             progress=progress,
@@ -112,11 +113,12 @@ def posterior_stage(
             posterior.observe(user, examples.features[part], examples.rewards[part])
             progress(index + 1, len(examples.users))
     histories = {table.users[u]: past.history(u) for u in range(len(table.users))}
+    until_us = int(table.time_us.max())
     if chosen.leaner is not None:
         # of those without a page nothing is in the sums yet: all they did was before their first
-        first = {**histories, **dict(zip(examples.users, before, strict=True))}
+        first = {user: (history, until_us) for user, history in histories.items()}
+        first |= dict(zip(examples.users, zip(before, times, strict=True), strict=True))
         _lean(posterior, chosen.leaner, model, first)
-    until_us = int(table.time_us.max())
     artifacts.save(workspace.models, USERS, histories_state(histories), {"until_us": until_us})
     meta = {
         "key": key,
@@ -132,7 +134,11 @@ def posterior_stage(
     return f"{facts}.{version}", examples.pages
 
 
-def _lean(posterior: UserPosterior, leaner: Leaner, model: ShopperModel, first: dict[str, History]) -> None:
-    for user, leaning in zip(first, leaner.of(reads_of(model, list(first.values()))), strict=True):
+def _lean(
+    posterior: UserPosterior, leaner: Leaner, model: ShopperModel, first: dict[str, tuple[History, int]]
+) -> None:
+    """Let every user lean as what they had done by their first page says: a history, and when that was."""
+    histories, times = zip(*first.values(), strict=True)
+    for user, leaning in zip(first, leaner.of(reads_of(model, histories, times)), strict=True):
         if leaning is not None:
             posterior.lean(user, leaning)
