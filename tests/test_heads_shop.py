@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -121,6 +122,17 @@ def test_heads_are_learned_once_and_without_enough_to_learn_from_there_are_none(
     assert learn_again(shop, folder, quietly, days=0) == made
     assert learn_again(shop, folder, quietly, days=7 * 12) != made
     assert artifacts.load(folder / "models", HEADS).meta["heads"]["kinds"] == []
+
+
+def test_the_sequence_model_is_weighed_on_what_stood_alone(shop: Honeyguide, folder: Path) -> None:
+    workspace, fitted = Workspace.at(folder), shop.fitted
+    settings = replace(shop.settings, sequence=replace(shop.settings.sequence, held_out=0.5))
+    baskets = load_events(workspace.events, fitted.catalog, until=SPLIT)
+    again = (np.diff(baskets.time_us, prepend=-1) == 0) & (np.diff(baskets.user, prepend=-1) == 0)
+    for table, choices in ((baskets, None), (baskets.take(~again), 12)):  # half of the 24 users
+        heads_stage(workspace, settings, fitted.catalog, fitted.items, fitted.sequence, table, quietly)
+        following = artifacts.load(folder / "models", HEADS).meta["following"]["purchase"]
+        assert (following and following["choices"]) == choices
 
 
 def test_the_command_shows_chances(folder: Path) -> None:
