@@ -43,8 +43,8 @@ def test_the_chance_is_the_own_one_shrunk_to_that_of_those_alike() -> None:
     near = np.array([[1], [0], [0]])
     likeness = Likeness(near, np.ones((3, 1), dtype=np.float32), np.array([3.0, 1.0, 0.0]), rarity=1.0)
     found = likeness.mix(sequences([0]), np.array([[0.5, 0.3, 0.2]], dtype=np.float32))[0]
-    # 0 is lent by 0.6 x 0.5 + 0.4 for having been taken, 1 by 0.6 x 0.3
-    told = np.array([0.75 * 0.5 + 0.25 * 0.18, 0.5 * 0.3 + 0.5 * 0.7, 0.7])
+    # 0 lends of 0.6 x 0.5 + 0.4 for having been taken, 1 of 0.6 x 0.3; asked for half and the whole, 0 gives 1/3 and 2/3
+    told = np.array([0.75 * 0.5 + 0.25 * 0.18, 0.5 * 0.3 + 0.7 / 3, 0.7 * 2 / 3])
     assert found == pytest.approx(told / told.sum(), abs=1e-6)
 
 
@@ -54,6 +54,17 @@ def test_a_new_item_is_found_by_who_took_its_kind() -> None:
     assert found[0, 2] > found[0, 5]
     assert found[1, 5] > found[1, 2]
     assert found.sum(axis=1) == pytest.approx(np.ones(2))
+
+
+def test_many_of_one_name_have_together_no_more_than_the_one_that_was_sold() -> None:
+    vectors = np.concatenate([np.tile([[1.0, 0.0]], (51, 1)), [[0.0, 1.0]]]).astype(np.float32)
+    taken = np.array([5] + [0] * 50 + [5])
+    likeness = Likeness.of(vectors, taken)
+    assert np.asarray(likeness.lent.sum(axis=1)).max() <= 1 + 1e-5
+    chances = np.array([[0.5] + [0.0] * 50 + [0.5]], dtype=np.float32)
+    found = likeness.mix(sequences([]), chances)[0]
+    assert found[1:51].sum() <= found[0] + found[51]
+    assert found[1:51].max() < 0.05 * found[0]
 
 
 def test_an_item_with_many_events_keeps_its_own_chance() -> None:

@@ -2,6 +2,8 @@
 
 A new item has no vector of its own, no bias and no pairs; what is known of it is its content. Its chance to be next
 is that of the items alike, and of having been taken by this user itself, for who took one of a kind takes another.
+All that are held to be like an item have together no more of its chance than it has itself: of fifty of one name, one
+sold and the others not, none is to be had for that.
 An item of n events keeps `n / (n + rarity)` of its own chance: what is known of few is shrunk towards what is known
 of many (Robbins 1956; kernel smoothing: Nadaraya 1964).
 """
@@ -42,8 +44,10 @@ class Likeness:
     newness: float = 1.0
     own: Vectors = field(init=False, repr=False)
     """(n,): the share of its own chance that an item keeps."""
+    borrowed: Vectors = field(init=False, repr=False)
+    """(n, k): how much each item has of the chances of those alike."""
     lent: csr_matrix = field(init=False, repr=False)
-    """(n, n): how much of an item's chance goes to each of those that are held to be like it."""
+    """(n, n): the same from the other side; rows sum to 1 at the most."""
 
     def __post_init__(self) -> None:
         if not (self.rarity > 0 and 0 <= self.newness <= 1):
@@ -52,10 +56,13 @@ class Likeness:
             )
         n, k = self.near.shape
         own = np.asarray(self.taken / (self.taken + self.rarity), dtype=np.float32)
-        trust = np.where(self.taken > 0, 1 - own, np.float32(self.newness))[:, None] * self.weights
+        asked = np.where(self.taken > 0, 1 - own, np.float32(self.newness))[:, None] * self.weights
+        of_lender = np.bincount(self.near.ravel(), weights=asked.ravel(), minlength=n)
+        borrowed = (asked / np.maximum(of_lender, 1.0)[self.near]).astype(np.float32)
         borrowers = np.repeat(np.arange(n), k)
-        lent = csr_matrix((trust.ravel().astype(np.float32), (self.near.ravel(), borrowers)), shape=(n, n))
+        lent = csr_matrix((borrowed.ravel(), (self.near.ravel(), borrowers)), shape=(n, n))
         object.__setattr__(self, "own", own)
+        object.__setattr__(self, "borrowed", borrowed)
         object.__setattr__(self, "lent", lent)
 
     @classmethod
@@ -103,9 +110,8 @@ class Likeness:
         needed = np.flatnonzero(wanted)
         chances[needed] = chances_of(needed)
         lent = (1 - _ECHO) * chances + _ECHO * self._echo(sequence).toarray()[0]
-        trust = np.where(self.taken > 0, 1 - self.own, self.newness)
         found = chances * self.own
-        found[rows] += trust[rows] * (lent[self.near[rows]] * self.weights[rows]).sum(axis=1)
+        found[rows] += (lent[self.near[rows]] * self.borrowed[rows]).sum(axis=1)
         lending = np.asarray(self.lent.sum(axis=1)).ravel()
         whole = (chances[everything] * self.own[everything]).sum() + lent @ lending
         return np.asarray(found[rows] / whole, dtype=np.float32)
