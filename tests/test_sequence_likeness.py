@@ -43,7 +43,7 @@ def test_the_chance_is_the_own_one_shrunk_to_that_of_those_alike() -> None:
     near = np.array([[1], [0], [0]])
     likeness = Likeness(near, np.ones((3, 1), dtype=np.float32), np.array([3.0, 1.0, 0.0]), rarity=1.0)
     found = likeness.mix(sequences([0]), np.array([[0.5, 0.3, 0.2]], dtype=np.float32))[0]
-    # 0 lends of 0.6 x 0.5 + 0.4 for having been taken, 1 of 0.6 x 0.3; asked for half and the whole, 0 gives 1/3 and 2/3
+    # 0 lends of 0.6 x 0.5 + 0.4 for having been taken, 1 of 0.6 x 0.3; asked for 1.5 in all, 0 gives 1/3 and 2/3
     told = np.array([0.75 * 0.5 + 0.25 * 0.18, 0.5 * 0.3 + 0.7 / 3, 0.7 * 2 / 3])
     assert found == pytest.approx(told / told.sum(), abs=1e-6)
 
@@ -157,6 +157,17 @@ def test_content_is_the_text_without_what_all_share_and_a_search_has_no_price() 
     assert found[:, :2].tolist() == [[-1, 0], [1, 0], [0, 1], [0, 0]]
     assert found[:2, 2:].any(axis=1).all()
     assert not found[2:, 2:].any()
+
+
+def test_likeness_is_left_out_where_it_loses_more_than_new_items_are_worth() -> None:
+    # 3 is named as 4 and nobody wants it; who took 4 takes 5, which the network alone puts first
+    vectors = np.array([[1, 0], [1, 0.1], [1, 0.2], [0, 1], [0, 1], [1, 0.3]], dtype=np.float32)
+    known = sequences([4], [5], [0])
+    model = mixed(untaught(), known, sequences(*[[4]] * 10), np.full(10, 5), vectors=vectors, k=1)
+    assert model.likeness is None
+    # where nothing is lost new items are to be found
+    model = mixed(untaught(), known, sequences(*[[0]] * 10), np.full(10, 5), vectors=vectors[::-1], k=3)
+    assert model.likeness is not None
 
 
 def test_what_is_new_to_users_decides_where_enough_took_such_an_item() -> None:

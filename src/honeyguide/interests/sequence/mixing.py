@@ -23,6 +23,9 @@ BACKWARDS = (0.3, 1.0)
 RARITIES = (0.1, 0.3, 1.0, 3.0, 10.0)
 Way = TypeVar("Way")
 _ENOUGH = 100  # users with an item new to them, to compare ways by those alone
+_FOR_NEW = (
+    0.02  # of what is found may be lost, for new items to be found at all: no event held out tells of those
+)
 _CELLS = 60_000_000  # users times items that ways are compared on, at the most: 240 MB
 
 
@@ -42,8 +45,8 @@ def mixed(
 
     `asked` are the users' events before; where enough of them took an item new to them, those decide. `new_share` of
     what is taken is of items new to the log; None holds those to be taken like the ones alike. First comes the
-    memory, which no mixture has to have; then, given contents `vectors` (n, d), the likeness of items, which new ones
-    always need. What is ranked first matters to a shop, and
+    memory; then, given contents `vectors` (n, d), the likeness of items, unless it loses more than new items are
+    worth: where one name has dozens of items that nobody wants. What is ranked first matters to a shop, and
     so that decides: by likelihood the network would get more weight.
     """
     parts = _parts(network, asked, targets, seed)
@@ -52,7 +55,7 @@ def mixed(
     for backward in BACKWARDS:
         memory = Memory.both_ways(after, backward)
         memories += [replace(memory, backoff=b, recency=r) for b in BACKOFFS for r in RECENCIES]
-    turns = len(memories) + (0 if vectors is None else len(RARITIES))
+    turns = len(memories) + (0 if vectors is None else 1 + len(RARITIES))
     memory_of = _best(memories, parts, _remember, k, lambda turn: progress(turn, turns))
     if vectors is None:
         return SequenceModel(network, memory_of)
@@ -61,8 +64,10 @@ def mixed(
     if new_share is not None:
         alike = alike.with_share(new_share)
     parts = [replace(part, chances=_remember(memory_of, part)) for part in parts]
-    likenesses = [replace(alike, rarity=rarity) for rarity in RARITIES]
-    likeness = _best(likenesses, parts, _liken, k, lambda turn: progress(len(memories) + turn, turns))
+    likenesses = [None, *(replace(alike, rarity=rarity) for rarity in RARITIES)]
+    likeness = _best(
+        likenesses, parts, _liken, k, lambda turn: progress(len(memories) + turn, turns), first=1 - _FOR_NEW
+    )
     return SequenceModel(network, memory_of, likeness)
 
 
@@ -101,8 +106,8 @@ def _remember(memory: Memory | None, part: _Part) -> Vectors:
     return part.chances.copy() if memory is None else memory.mix(part.sequences, part.chances)
 
 
-def _liken(likeness: Likeness, part: _Part) -> Vectors:
-    return likeness.mix(part.sequences, part.chances)
+def _liken(likeness: Likeness | None, part: _Part) -> Vectors:
+    return part.chances.copy() if likeness is None else likeness.mix(part.sequences, part.chances)
 
 
 def _best(
@@ -111,10 +116,14 @@ def _best(
     mix: Callable[[Way, _Part], Vectors],
     k: int,
     done: Callable[[int], None],
+    *,
+    first: float = 1.0,
 ) -> Way:
+    """The way that finds most; what the first one finds counts `first` times."""
     gains = []
     for turn, way in enumerate(ways, start=1):
         found = [ndcg_of(ranks_in(mix(way, part), part.sequences, part.targets), k) for part in parts]
         gains.append(np.concatenate(found).mean())
         done(turn)
+    gains[0] *= first
     return ways[int(np.argmax(gains))]
