@@ -80,9 +80,9 @@ def test_who_is_asked_is_asked_about_the_moment_of_taking() -> None:
     assert question.moments.tolist() == [41 * minute]
     everything = log.asked(question, first_only=False)
     assert lists(everything) == [[1, 1]]
-    assert (everything.gaps.tolist(), everything.ahead.tolist()) == ([0, 2], [3])
+    assert (everything.gaps.tolist(), everything.ahead.tolist()) == ([0, 3], [4])
     once = log.asked(question, first_only=True)
-    assert (lists(once), once.gaps.tolist(), once.ahead.tolist()) == ([[1]], [0], [3])
+    assert (lists(once), once.gaps.tolist(), once.ahead.tolist()) == ([[1]], [0], [4])
 
 
 def test_searches_and_what_was_only_shown_are_left_out() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from honeyguide.errors import InvalidInput
-from honeyguide.interests.sequence.histories import Sequences
+from honeyguide.interests.sequence.histories import GAPS, Sequences
 from honeyguide.interests.sequence.memory import Memory
 from honeyguide.interests.sequence.mixing import mixed
 from honeyguide.interests.sequence.model import SequenceModel
@@ -106,7 +106,8 @@ def untaught() -> SequenceNetwork:
     zeros = {
         name: np.zeros(size, dtype=np.float32)
         for name, size in {
-            "kinds.weight": (9, 2), "gaps.weight": (11, 2), "places.weight": (5, 2), "nobody": (2,),
+            "kinds.weight": (9, 2), "gaps.weight": (GAPS, 2), "ahead.weight": (GAPS, 2),
+            "places.weight": (5, 2), "nobody": (2,),
             "norm.weight": (2,), "norm.bias": (2,), "blocks.0.before.weight": (2,), "blocks.0.before.bias": (2,),
             "blocks.0.after.weight": (2,), "blocks.0.after.bias": (2,), "blocks.0.mix.weight": (6, 2),
             "blocks.0.mix.bias": (6,), "blocks.0.out.weight": (2, 2), "blocks.0.out.bias": (2,),

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from honeyguide.errors import DamagedArtifact, InvalidInput
-from honeyguide.interests.sequence.histories import FIRST, Sequences, gap_classes
+from honeyguide.interests.sequence.histories import AT_ONCE, FIRST, GAPS, SOON, Sequences, gap_classes
 from honeyguide.interests.sequence.network import SequenceNetwork, Shape
 from honeyguide.interests.sequence.ranking import best_of, ranks_of
 from honeyguide.interests.train.feed import SequenceFeed
@@ -74,8 +74,8 @@ def test_what_serves_scores_as_what_was_learned(loss: str, shrink: float) -> Non
     network = snapshot(module, 1.0)
     rng = np.random.default_rng(0)
     tokens = rng.integers(0, ITEMS + QUERIES, (5, 6))
-    kinds, gaps = rng.integers(0, 7, (5, 6)), rng.integers(0, 11, (5, 6))
-    ahead = rng.integers(0, 11, 5)
+    kinds, gaps = rng.integers(0, 7, (5, 6)), rng.integers(0, GAPS, (5, 6))
+    ahead = rng.integers(0, GAPS, 5)
     coming = np.concatenate([np.zeros((5, 1), dtype=np.int64), gaps[:, 1:], ahead[:, None]], axis=1)
     with torch.no_grad():
         given = [torch.from_numpy(array) for array in (tokens, kinds, gaps, coming)]
@@ -130,7 +130,7 @@ def test_a_batch_reads_what_came_before_what_it_asks_for() -> None:
     assert batch["tokens"].tolist() == [[5, 6, 7]]
     assert batch["places"].tolist() == [0, 1, 2, 3]  # nobody stands at place 0
     assert batch["targets"].tolist() == [5, 6, 7, 8]
-    assert batch["ahead"].tolist() == [[FIRST, 1, 1, 1]]
+    assert batch["ahead"].tolist() == [[FIRST, SOON, SOON, SOON]]
 
 
 def test_long_histories_are_read_in_windows_and_every_event_is_asked_for_once() -> None:
@@ -203,6 +203,9 @@ def test_the_state_is_the_network_and_a_missing_part_is_told(tmp_path: Path) -> 
     again = SequenceNetwork.from_state(arrays, meta)
     sequences = walks(users=5, seed=6)
     assert np.array_equal(again.read(sequences), network.read(sequences))
+    older = arrays | {"gaps.weight": arrays["gaps.weight"][:-1]}
+    with pytest.raises(DamagedArtifact, match="honeyguide fit"):
+        SequenceNetwork.from_state(older, meta)
     del arrays["bias"]
     with pytest.raises(DamagedArtifact, match="honeyguide fit"):
         SequenceNetwork.from_state(arrays, meta)
@@ -234,9 +237,9 @@ def test_the_loss_of_drawn_items_is_near_that_of_all() -> None:
 
 
 def test_gaps_are_classes_of_the_time_since_the_event_before() -> None:
-    assert gap_classes(np.array([0, 60_000_000, 86_400_000_000])).tolist() == [1, 2, 5]
+    assert gap_classes(np.array([0, 1, 60_000_000, 86_400_000_000])).tolist() == [AT_ONCE, SOON, 3, 6]
     sequences = Sequences.of_items(np.array([1, 2, 3]), np.array([0, 2, 3]))
-    assert sequences.gaps.tolist() == [FIRST, 1, FIRST]
+    assert sequences.gaps.tolist() == [FIRST, SOON, FIRST]
 
 
 def test_sequences_are_cut_and_chosen_by_user() -> None:
@@ -245,14 +248,21 @@ def test_sequences_are_cut_and_chosen_by_user() -> None:
     assert shorter.tokens.tolist() == [1, 2, 5]
     assert shorter.starts.tolist() == [0, 2, 2, 3]
     assert sequences.from_last(1).tolist() == [2, -1, 5]
-    assert shorter.ahead.tolist() == [
-        1,
-        FIRST,
-        1,
-    ]  # how long it was until what was cut; nothing is left of one
+    # how long it was until what was cut; nothing is left of one
+    assert shorter.ahead.tolist() == [SOON, FIRST, SOON]
     turned = sequences.of_users(np.array([2, 0]))
     assert turned.tokens.tolist() == [5, 6, 1, 2, 3]
     assert turned.starts.tolist() == [0, 2, 5]
+
+
+def test_a_basket_is_cut_off_whole() -> None:
+    gaps = np.array([FIRST, 5, AT_ONCE, AT_ONCE, FIRST, AT_ONCE, FIRST, 3, 4], dtype=np.int8)
+    tokens, kinds = np.arange(9), np.full(9, 4, dtype=np.int8)
+    sequences = Sequences(tokens, kinds, gaps, np.array([0, 4, 6, 9, 9]))
+    shorter = sequences.without_last_moment_of(np.array([0, 1, 3]))
+    assert shorter.tokens.tolist() == [0, 6, 7, 8]
+    assert shorter.lengths.tolist() == [1, 0, 3, 0]
+    assert shorter.ahead.tolist() == [5, FIRST, FIRST, FIRST]
 
 
 def test_bad_plans_and_empty_logs_are_refused(tmp_path: Path) -> None:

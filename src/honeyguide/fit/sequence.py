@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from honeyguide.interests.train.plan import SequencePlan
 
 _SCRATCH = "sequence"
+_MADE_LIKE = 2  # counts what is learned and how: a shop fitted before is fitted anew
 _POOL = 5000  # items that stand for all where one user is asked about
 _SEARCHES = 20_000  # distinct searches that are read, the most frequent ones
 _HELD = 5000  # users whose last event is held out, at the most
@@ -48,7 +49,7 @@ def sequence_stage(
         return None
     encoder = artifacts.current(workspace.models, ENCODER)
     wanted = asdict(replace(given, policies=False))  # who may see it changes nothing of what is learned
-    key = key_of("sequence", catalog.version, encoder, table.version, wanted, settings.seed)
+    key = key_of("sequence", _MADE_LIKE, catalog.version, encoder, table.version, wanted, settings.seed)
     if made := artifacts.load_if_made_from(workspace.models, SEQUENCE, key):
         return SequenceModel.from_state(made.arrays, made.meta["sequence"])
     searches = _search_vectors(workspace, settings, table, vectors.shape[1], stage)
@@ -159,12 +160,17 @@ def _plan(given: Sequence, seed: int) -> SequencePlan:
 
 
 def part(sequences: Sequences, settings: Settings) -> tuple[Sequences, Sequences, Rows]:
-    """What is learned from; some users' events but the last one; and the items that those took last."""
-    able = np.flatnonzero(sequences.lengths > 1)
+    """What is learned from; some users' events but those of the last moment; and the items that those took last.
+
+    A basket is held out whole: of one that was learned from, the rest is told by what goes along.
+    """
+    everybody = np.arange(len(sequences))
+    before = sequences.without_last_moment_of(everybody)
+    whole = bool((before.lengths > 0).any())  # in a log of single baskets the last item of some has to do
+    if not whole:
+        before = sequences.without_last(1)
+    able = np.flatnonzero(before.lengths > 0)
     count = min(max(1, round(settings.sequence.held_out * len(able))), _HELD)
     users = np.sort(np.random.default_rng(settings.seed).choice(able, count, replace=False)).astype(np.int64)
-    return (
-        sequences.without_last_of(users),
-        sequences.without_last(1).of_users(users),
-        sequences.from_last(0)[users],
-    )
+    cut = sequences.without_last_moment_of if whole else sequences.without_last_of
+    return cut(users), before.of_users(users), sequences.from_last(0)[users]

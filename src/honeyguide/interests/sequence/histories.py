@@ -17,22 +17,22 @@ _HOUR_US = 60 * _MINUTE_US
 _DAY_US = 24 * _HOUR_US
 _GAPS_US = np.array(
     [
-        _MINUTE_US, 30 * _MINUTE_US, 6 * _HOUR_US, _DAY_US, 3 * _DAY_US, 7 * _DAY_US, 14 * _DAY_US, 30 * _DAY_US,
+        1, _MINUTE_US, 30 * _MINUTE_US, 6 * _HOUR_US, _DAY_US, 3 * _DAY_US, 7 * _DAY_US, 14 * _DAY_US, 30 * _DAY_US,
         90 * _DAY_US,
     ]
 )  # fmt: skip
 READ: tuple[EventKind, ...] = ("view", "search", "click", "cart", "purchase", "rating")
 """What is read of a user; what was merely shown, or waved away, is not."""
-FIRST = 0
+FIRST, AT_ONCE, SOON = 0, 1, 2
 GAPS = len(_GAPS_US) + 2
-"""Classes of the time between two events: none before it, then from the same minute to more than 90 days."""
+"""Classes of the time between two events: none before it, at once, then from within a minute to more than 90 days."""
 
 
 def gap_classes(gap_us: NDArray[np.int64]) -> NDArray[np.int8]:
     """(n,): the class of each time between an event and the one before it, in microseconds.
 
     >>> gap_classes(np.array([0, 59_999_999, 60_000_000, 10**15])).tolist()
-    [1, 1, 2, 10]
+    [1, 2, 3, 11]
     """
     return (1 + np.searchsorted(_GAPS_US, gap_us, side="right")).astype(np.int8)
 
@@ -100,7 +100,7 @@ class Sequences:
     def of_items(cls, items: Rows, starts: Rows, kind: EventKind = "purchase") -> Self:
         """Item rows one user after the other, where no times are known: all of one kind."""
         kinds = np.full(len(items), EVENT_KINDS.index(kind), dtype=np.int8)
-        gaps = np.ones(len(items), dtype=np.int8)
+        gaps = np.full(len(items), SOON, dtype=np.int8)
         gaps[starts[:-1][np.diff(starts) > 0]] = FIRST
         return cls(items.astype(np.int64), kinds, gaps, starts.astype(np.int64))
 
@@ -112,6 +112,16 @@ class Sequences:
         """All users' events but the last one of each of these users."""
         lengths = self.lengths.copy()
         lengths[users] = np.maximum(lengths[users] - 1, 0)
+        return self._first(lengths)
+
+    def without_last_moment_of(self, users: Rows) -> Sequences:
+        """All users' events but those of the last moment of each of these users: a basket whole."""
+        user = np.repeat(np.arange(len(self)), self.lengths)
+        begins = np.zeros(len(self), dtype=np.int64)
+        moment = np.flatnonzero(self.gaps != AT_ONCE)
+        np.maximum.at(begins, user[moment], moment - self.starts[:-1][user[moment]])
+        lengths = self.lengths.copy()
+        lengths[users] = begins[users]
         return self._first(lengths)
 
     def _first(self, lengths: Rows) -> Sequences:

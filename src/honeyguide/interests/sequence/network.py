@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import erf
 
 from honeyguide.errors import DamagedArtifact, InvalidInput
-from honeyguide.interests.sequence.histories import FIRST, Sequences
+from honeyguide.interests.sequence.histories import FIRST, GAPS, Sequences
 from honeyguide.types import Rows, State, Vectors
 
 Classes = NDArray[np.integer[Any]]
@@ -82,10 +82,9 @@ class SequenceNetwork:
         x = self.vectors[tokens] + w["kinds.weight"][kinds] + w["gaps.weight"][gaps]
         nobody = np.broadcast_to(w["nobody"], (len(tokens), 1, self.shape.width))
         x = np.concatenate([nobody, x], axis=1) + w["places.weight"][: tokens.shape[1] + 1]
-        if "ahead.weight" in w:  # networks learned before it was read go without
-            coming = np.concatenate([gaps, ahead[:, None]], axis=1)
-            coming[:, 0] = ahead if not tokens.shape[1] else FIRST
-            x = x + w["ahead.weight"][coming]
+        coming = np.concatenate([gaps, ahead[:, None]], axis=1)
+        coming[:, 0] = ahead if not tokens.shape[1] else FIRST
+        x = x + w["ahead.weight"][coming]
         for block in range(self.shape.blocks - 1):
             x = self._block(f"blocks.{block}.", x, x)
         last = self._block(f"blocks.{self.shape.blocks - 1}.", x, x[:, -1:])
@@ -135,6 +134,10 @@ class SequenceNetwork:
         try:
             shape = Shape(**{name: meta[name] for name in Shape.__slots__})
             weights = {name: array for name, array in arrays.items() if name not in ("vectors", "bias")}
+            if len(weights["gaps.weight"]) != GAPS:
+                raise DamagedArtifact(
+                    "the sequence model tells times apart as it did before. Make it anew with: honeyguide fit"
+                )
             return cls(shape, arrays["vectors"], arrays["bias"], weights)
         except KeyError as error:
             raise DamagedArtifact(
