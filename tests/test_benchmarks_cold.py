@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from honeyguide.errors import InvalidInput
-from honeyguide.interests.sequence.histories import Sequences
+from honeyguide.interests.sequence.histories import FIRST, SOON, Sequences
 from honeyguide.types import Rows
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
@@ -200,7 +200,7 @@ def test_a_cold_user_is_nowhere_in_what_is_learned_from() -> None:
     asked = lists(split.history)
     assert asked[:5] == [[]] * 5
     # asked as the model learned it: nothing came before the first item, and all others follow at once
-    assert split.history.ahead.tolist() == [0] * 5 + [1] * 5
+    assert split.history.ahead.tolist() == [FIRST] * 5 + [SOON] * 5
     users = [history[0] for history in asked[5:]]
     assert asked[5:] == [[user, user + 1] for user in users]
     assert split.targets.tolist() == [*users, *(user + 2 for user in users)]

@@ -44,8 +44,8 @@ def prices_or_paid(prices: Sequence[float | None], items: Rows, paid: Floats) ->
 def price_signs(prices: Sequence[float | None]) -> Vectors:
     """(n, BANDS): how near each price is to the middle of each band; 0 where a price is not known, or all are one.
 
-    >>> price_signs([1.0, None, 1000.0]).argmax(axis=1).tolist()
-    [0, 0, 7]
+    >>> price_signs([1.0, 2.0, 3.0, 4.0, 50.0, 60.0, 70.0, 800.0]).argmax(axis=1).tolist()
+    [0, 1, 2, 3, 4, 5, 6, 7]
     """
     known = np.array([price if price is not None and price > 0 else np.nan for price in prices])
     place = np.full(len(known), np.nan)
