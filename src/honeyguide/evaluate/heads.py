@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from honeyguide.config import Settings
-from honeyguide.data.labels.visits import outcomes
 from honeyguide.data.table import EventTable
 from honeyguide.errors import InvalidInput
 from honeyguide.evaluate.metrics import ndcg_at_k
@@ -17,7 +16,7 @@ from honeyguide.shop.models import Fitted
 from honeyguide.shop.past import PastPages
 from honeyguide.shop.policies import make_tradeoff
 from honeyguide.shop.recommend import WIDE, HeadScorer, NextScorer, PosteriorScorer, Scorer
-from honeyguide.types import EventKind, Floats, Progress, Rows, silent
+from honeyguide.types import EventKind, Floats, Progress, silent
 
 _PAGES = 1000  # visits that are judged on, at the most
 
@@ -68,7 +67,7 @@ class _Judge:
 
     def result(self, kind: EventKind, progress: Progress) -> HeadResult:
         """The quality of a head's chances, and what each ranking finds."""
-        came_for = self._took(kind)
+        came_for = self.past.came_for(kind)
         chances, came = [], []
         found: dict[str, list[tuple[float | None, float | None]]] = {}
         for done, page in enumerate(self.pages.tolist()):
@@ -95,15 +94,6 @@ class _Judge:
                 for name, gains in found.items()
             ),
         )
-
-    def _took(self, kind: EventKind) -> list[Rows]:
-        found = outcomes(
-            self.table,
-            self.past.visits,
-            grade=lambda name: float(name == kind),
-            window_days=self.settings.labels.window_days,
-        )
-        return np.split(found.item.astype(np.int64), found.starts[1:-1])
 
     def _gain(self, scores: Floats, hits: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> float | None:
         """NDCG of a page among its candidates; None where nothing came that could have been found."""

@@ -13,14 +13,13 @@ from honeyguide import artifacts
 from honeyguide.artifacts import key_of
 from honeyguide.config import Settings
 from honeyguide.data.catalog import Catalog
-from honeyguide.data.labels.visits import in_us, outcomes
+from honeyguide.data.labels.visits import in_us
 from honeyguide.data.table import EventTable, from_us
-from honeyguide.fit.sequence import part, sequences_of
+from honeyguide.fit.sequence import part, prices_of, sequences_of
 from honeyguide.interests.heads import HEAD_KINDS, Head, Heads
 from honeyguide.interests.heads_fit import Choices, HeadExamples, learn_head
 from honeyguide.interests.heads_signs import Prices, follows_of, signs_of
 from honeyguide.interests.items import ItemFacts, popularity, rebought
-from honeyguide.interests.sequence.content import prices_or_paid
 from honeyguide.interests.sequence.histories import READ, tokens_of
 from honeyguide.interests.sequence.model import SequenceModel
 from honeyguide.interests.users import ShopperModel
@@ -67,19 +66,12 @@ def heads_stage(
     if artifacts.load_if_made_from(workspace.models, HEADS, key):
         return
     with stage("Learn what visitors click and buy") as progress:
-        prices = Prices.of(_prices(catalog, table), items.leaf)
+        prices = Prices.of(prices_of(catalog, table), items.leaf)
         lessons = _Lessons.of(settings, catalog, items, sequence, table, prices)
         heads, judged = lessons.learned(settings.seed, progress)
     arrays, meta = Heads(heads, prices).state()
     made = {"key": key, "items": facts, "sequence": read_by, "heads": meta}
     artifacts.save(workspace.models, HEADS, arrays, {**made, **judged})
-
-
-def _prices(catalog: Catalog, table: EventTable) -> list[float | None]:
-    bought = table.kind == EVENT_KINDS.index("purchase")
-    return prices_or_paid(
-        catalog.prices, table.item[bought].astype(np.int64), table.value[bought].astype(np.float64)
-    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,7 +124,7 @@ class _Lessons:
             pages = np.sort(rng.choice(pages, _PAGES, replace=False))
         if not len(pages):
             return
-        took = [self._took(kind) for kind in HEAD_KINDS]
+        took = [self.past.came_for(kind) for kind in HEAD_KINDS]
         parts = []
         for done, page in enumerate(pages.tolist()):
             parts.append(self._page(page, took, rng))
@@ -143,16 +135,6 @@ class _Lessons:
             found = HeadExamples(signs, follows, came[:, column], user, weight)
             if found.came.sum() >= _CAME and len(np.unique(user[found.came])) >= _USERS:
                 yield kind, found
-
-    def _took(self, kind: EventKind) -> list[Rows]:
-        """For each visit the items that the event came for within the window."""
-        found = outcomes(
-            self.table,
-            self.past.visits,
-            grade=lambda name: float(name == kind),
-            window_days=self.settings.labels.window_days,
-        )
-        return np.split(found.item.astype(np.int64), found.starts[1:-1])
 
     def _page(
         self, page: int, took: list[list[Rows]], rng: np.random.Generator

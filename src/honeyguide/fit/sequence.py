@@ -53,9 +53,7 @@ def sequence_stage(
     if made := artifacts.load_if_made_from(workspace.models, SEQUENCE, key):
         return SequenceModel.from_state(made.arrays, made.meta["sequence"])
     searches = _search_vectors(workspace, settings, table, vectors.shape[1], stage)
-    bought = table.kind == EVENT_KINDS.index("purchase")
-    prices = prices_or_paid(catalog.prices, table.item[bought], table.value[bought].astype(np.float64))
-    content = content_of(vectors, prices, searches)
+    content = content_of(vectors, prices_of(catalog, table), searches)
     known, asked, targets = part(sequences, settings)
     with stage("Learn what users take next") as progress:
         network, curve = _learned(workspace, settings, content, len(catalog), known, asked, targets, progress)
@@ -113,6 +111,14 @@ def _learned(
         progress=progress,
     )
     return learned.network, [{"epoch": epoch, **figures} for epoch, figures in learned.curve]
+
+
+def prices_of(catalog: Catalog, table: EventTable) -> list[float | None]:
+    """(n,): the catalogue's prices, or else the median of what was paid."""
+    bought = table.kind == EVENT_KINDS.index("purchase")
+    return prices_or_paid(
+        catalog.prices, table.item[bought].astype(np.int64), table.value[bought].astype(np.float64)
+    )
 
 
 def sequences_of(table: EventTable, items: int) -> Sequences:

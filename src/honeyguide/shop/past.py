@@ -16,7 +16,7 @@ from honeyguide.interests.sequence.histories import READ, tokens_of
 from honeyguide.interests.sequence.recent import NOTHING, Recent
 from honeyguide.interests.users import DAY_US, MILLI, History, ShopperModel
 from honeyguide.shop.candidates import CandidateSource
-from honeyguide.types import EVENT_KINDS, Progress, Vectors
+from honeyguide.types import EVENT_KINDS, EventKind, Progress, Rows, Vectors
 
 _READ = np.isin(EVENT_KINDS, READ)
 MAX_PAGES = 10
@@ -81,6 +81,16 @@ class PastPages:
     @cached_property
     def _token(self) -> NDArray[np.int64]:
         return tokens_of(self.table, len(self.model.catalog))
+
+    def came_for(self, kind: EventKind) -> list[Rows]:
+        """For each visit the items that such an event came for within the reward window."""
+        found = outcomes(
+            self.table,
+            self.visits,
+            grade=lambda name: float(name == kind),
+            window_days=self.window_us / DAY_US,
+        )
+        return np.split(found.item.astype(np.int64), found.starts[1:-1])
 
     def examples(self, source: CandidateSource, seed: int, progress: Progress) -> Examples:
         """For every chosen visit: the candidates as they would have been, and what they would have earned."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from honeyguide.data.table import EventTable
 from honeyguide.errors import InvalidInput
-from honeyguide.types import EVENT_KINDS, EventKind, Rows
+from honeyguide.types import EVENT_KINDS, EventKind, Floats, Rows
 
 _MINUTE_US = 60 * 1_000_000
 _HOUR_US = 60 * _MINUTE_US
@@ -140,6 +140,18 @@ class Sequences:
         found = np.full(len(self), -1, dtype=np.int64)
         found[there] = self.tokens[at[there]]
         return found
+
+    def by_recency(self, items: int, recency: float) -> tuple[Rows, Rows, Floats]:
+        """(t,) thrice, of the first `items` tokens: their users, the tokens, and shares that sum to 1 for each user.
+
+        The newest event weighs 1, and each one before it `recency` times as much as the one after.
+        """
+        back = np.repeat(self.starts[1:], self.lengths) - 1 - np.arange(len(self.tokens))
+        user = np.repeat(np.arange(len(self)), self.lengths)
+        item = self.tokens < items
+        user, weight = user[item], recency ** back[item].astype(np.float64)
+        whole = np.bincount(user, weights=weight, minlength=len(self))
+        return user, self.tokens[item], weight / whole[user]
 
     def ending_in_items(self, items: int) -> Sequences:
         """Each user's events up to the last one that is about an item."""

@@ -118,14 +118,8 @@ class Likeness:
 
     def _echo(self, sequences: Sequences) -> csr_matrix:
         """(u, n): what each user took, the newest the most; rows sum to 1, or to 0 of who took nothing."""
-        n, users = len(self.own), len(sequences)
-        back = np.repeat(sequences.starts[1:], sequences.lengths) - 1 - np.arange(len(sequences.tokens))
-        row = np.repeat(np.arange(users), sequences.lengths)
-        item = sequences.tokens < n
-        row, weight = row[item], _RECENCY ** back[item].astype(np.float64)
-        whole = np.bincount(row, weights=weight, minlength=users)
-        share = (weight / whole[row]).astype(np.float32)
-        return csr_matrix((share, (row, sequences.tokens[item])), shape=(users, n))
+        user, token, share = sequences.by_recency(len(self.own), _RECENCY)
+        return csr_matrix((share.astype(np.float32), (user, token)), shape=(len(sequences), len(self.own)))
 
     def state(self) -> State:
         """The likeness as named arrays."""

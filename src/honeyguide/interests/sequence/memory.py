@@ -91,13 +91,7 @@ class Memory:
     def _asking(self, sequences: Sequences) -> tuple[csr_matrix, Floats]:
         """(u, n) how much a pair of each item counts, and (u,) what is left to the network."""
         n, users = len(self.totals), len(sequences)
-        back = np.repeat(sequences.starts[1:], sequences.lengths) - 1 - np.arange(len(sequences.tokens))
-        row = np.repeat(np.arange(users), sequences.lengths)
-        item = sequences.tokens < n
-        row, token = row[item], sequences.tokens[item]
-        weight = self.recency ** back[item].astype(np.float64)
-        whole = np.bincount(row, weights=weight, minlength=users)
-        weight = weight / whole[row]
+        row, token, weight = sequences.by_recency(n, self.recency)
         told = self.totals[token] + self.backoff
         share = np.divide(self._kept[token], told, out=np.zeros(len(token)), where=told > 0)
         each = np.divide(weight, told, out=np.zeros(len(token)), where=told > 0)
