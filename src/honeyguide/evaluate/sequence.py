@@ -15,12 +15,17 @@ def read_sequence(models: Path) -> SequenceLearning:
     """What the artefacts say of their own making; NoArtifact where there are none."""
     made = artifacts.load(models, SEQUENCE)
     model = SequenceModel.from_state(made.arrays, made.meta["sequence"])
-    memory, likeness = model.memory, model.likeness
+    memory, factors, likeness = model.memory, model.factors, model.likeness
     mixture = "The network is not mixed with what others took along: that found no more."
     if memory is not None:
         mixture = (
             "Mixed in is what others took along with the user's items; the network's guess counts for "
             f"{memory.backoff:g} pairs, and an item {memory.recency:g} times as much as the one taken after it."
+        )
+    if factors is not None:
+        mixture += (
+            f" Factors of all that users ever took tell {factors.share:.0%} of what is new to a user"
+            f"{', the likelier the more of its kind they took' if factors.pull else ''}."
         )
     if likeness is not None:
         mixture += (

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from honeyguide.data.catalog import Catalog
 from honeyguide.data.table import to_us
 from honeyguide.interests.items import ItemFacts
-from honeyguide.interests.sequence.histories import READ
+from honeyguide.interests.sequence.histories import READ, Sequences
 from honeyguide.interests.sequence.model import SequenceModel
 from honeyguide.interests.sequence.recent import NOTHING, Recent
 from honeyguide.types import EVENT_KINDS, Event, Grade, Rows, Vectors
@@ -44,6 +44,7 @@ SEQUENCE = ("next", "new x next")
 
 
 _KNOWN = BEHAVIOUR.index("known")
+_TOUCHED = EVENT_KINDS.index("purchase")  # what is too long ago for the network to read has no other kind
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,6 +87,19 @@ class History:
         """Where `row` stands or would stand among `rows`, and whether it is there."""
         at = int(np.searchsorted(self.rows, row))
         return at, at < len(self.rows) and self.rows[at] == row
+
+
+def sequence_of(history: History, now_us: int | None = None) -> Sequences:
+    """All that the sequence model is asked with: the items touched long ago, once each, then the newest events."""
+    recent = history.recent
+    older = np.flatnonzero(~np.isin(history.rows, recent.tokens))
+    older = older[np.argsort(history.last_us[older], kind="stable")]
+    longer = Recent.of(
+        np.concatenate([history.rows[older], recent.tokens]),
+        np.concatenate([np.full(len(older), _TOUCHED, dtype=np.int8), recent.kinds]),
+        np.concatenate([history.last_us[older], recent.time_us]),
+    )
+    return longer.sequence(now_us)
 
 
 class ShopperModel:
@@ -187,7 +201,7 @@ class ShopperModel:
         if self.sequence is None:
             return np.zeros(len(rows), dtype=np.float32)
         items = self.sequence.items
-        chances = self.sequence.chances(state.recent.sequence(now_us), rows)
+        chances = self.sequence.chances(sequence_of(state, now_us), rows)
         return np.asarray(np.minimum(np.log1p(items * chances) / np.log1p(items), 1.0), dtype=np.float32)
 
     def remaining_visits(self, state: History, now_us: int, horizon_days: float) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 
 from honeyguide.explore.posterior import UserPosterior
 from honeyguide.interests.classify import classify
-from honeyguide.interests.users import History, ShopperModel
+from honeyguide.interests.users import History, ShopperModel, sequence_of
 from honeyguide.shop.models import Fitted
 from honeyguide.types import Floats, Rows
 
@@ -87,7 +87,7 @@ class Beliefs:
         forecast, model = self.fitted.forecast, self.fitted.sequence
         if forecast is None or model is None:
             return self._base
-        return np.asarray(forecast.chances(model, history.recent.sequence(now_us))[0])
+        return np.asarray(forecast.chances(model, sequence_of(history, now_us))[0])
 
     def _ids(self, rows: Sequence[int]) -> tuple[str, ...]:
         return tuple(self.fitted.catalog.ids[row] for row in rows)

@@ -1,14 +1,15 @@
-"""How much of a shop's next items the network tells, how much the memory, and how much the items alike."""
+"""How much of a shop's next items the network tells, and how much memory, factors and the items alike."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from honeyguide.interests.sequence.factors import Factors
 from honeyguide.interests.sequence.histories import Sequences
 from honeyguide.interests.sequence.likeness import Likeness
 from honeyguide.interests.sequence.memory import Memory, followed
@@ -20,8 +21,10 @@ from honeyguide.types import Progress, Rows, Vectors, silent
 BACKOFFS = (3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 RECENCIES = (0.5, 0.7, 0.85, 0.95)
 BACKWARDS = (0.3, 1.0)
+SHARES = (0.3, 0.6, 0.9)
+PULLS = (0.0, 0.25)
 RARITIES = (0.1, 0.3, 1.0, 3.0, 10.0)
-Way = TypeVar("Way")
+Way = TypeVar("Way", bound=Memory | Factors | Likeness | None)
 _ENOUGH = 100  # users with an item new to them, to compare ways by those alone
 _FOR_NEW = (
     0.02  # of what is found may be lost, for new items to be found at all: no event held out tells of those
@@ -45,30 +48,42 @@ def mixed(
 
     `asked` are the users' events before; where enough of them took an item new to them, those decide. `new_share` of
     what is taken is of items new to the log; None holds those to be taken like the ones alike. First comes the
-    memory; then, given contents `vectors` (n, d), the likeness of items, unless it loses more than new items are
-    worth: where one name has dozens of items that nobody wants. What is ranked first matters to a shop, and
-    so that decides: by likelihood the network would get more weight.
+    memory; then, given contents `vectors` (n, d), factors of all that users ever took; then the likeness of items,
+    unless it loses more than new items are worth: where one name has dozens of items that nobody wants. What is
+    ranked first matters to a shop, and so that decides: by likelihood the network would get more weight.
     """
-    parts = _parts(network, asked, targets, seed)
-    after = followed(known, network.items)
-    memories: list[Memory | None] = [None]
+    memories = _memories(known, network.items)
+    factorings: Sequence[Factors | None] = [None]
+    likenesses: Sequence[Likeness | None] = [None]
+    if vectors is not None:
+        taken = np.bincount(known.tokens[known.tokens < network.items], minlength=network.items)
+        alike = Likeness.of(vectors, taken)
+        factorings = _factorings(known, alike)
+        if new_share is not None:
+            alike = alike.with_share(new_share)
+        likenesses = [None, *(replace(alike, rarity=rarity) for rarity in RARITIES)]
+    turns = len(memories) + len(factorings) + len(likenesses)
+    choice = _Choice(_parts(network, asked, targets, seed), k, turns, progress)
+    memory, factors = choice.best(memories), choice.best(factorings)
+    likeness = choice.best(likenesses, first=1 - _FOR_NEW)
+    return SequenceModel(network, memory, likeness, factors=factors)
+
+
+def _memories(known: Sequences, items: int) -> list[Memory | None]:
+    found: list[Memory | None] = [None]
+    after = followed(known, items)
     for backward in BACKWARDS:
         memory = Memory.both_ways(after, backward)
-        memories += [replace(memory, backoff=b, recency=r) for b in BACKOFFS for r in RECENCIES]
-    turns = len(memories) + (0 if vectors is None else 1 + len(RARITIES))
-    memory_of = _best(memories, parts, _remember, k, lambda turn: progress(turn, turns))
-    if vectors is None:
-        return SequenceModel(network, memory_of)
-    taken = np.bincount(known.tokens[known.tokens < network.items], minlength=network.items)
-    alike = Likeness.of(vectors, taken)
-    if new_share is not None:
-        alike = alike.with_share(new_share)
-    parts = [replace(part, chances=_remember(memory_of, part)) for part in parts]
-    likenesses = [None, *(replace(alike, rarity=rarity) for rarity in RARITIES)]
-    likeness = _best(
-        likenesses, parts, _liken, k, lambda turn: progress(len(memories) + turn, turns), first=1 - _FOR_NEW
-    )
-    return SequenceModel(network, memory_of, likeness)
+        found += [replace(memory, backoff=b, recency=r) for b in BACKOFFS for r in RECENCIES]
+    return found
+
+
+def _factorings(known: Sequences, alike: Likeness) -> list[Factors | None]:
+    """Without factors, and with them in every way; only without where there is nothing to factor."""
+    if len(known) < 2 or len(alike.near) < 2:
+        return [None]
+    factors = Factors.of(known, alike.near)
+    return [None, *(replace(factors, share=share, pull=pull) for share in SHARES for pull in PULLS)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,28 +117,32 @@ def _new_to_them(asked: Sequences, targets: Rows) -> NDArray[np.bool_]:
     return ~had
 
 
-def _remember(memory: Memory | None, part: _Part) -> Vectors:
-    return part.chances.copy() if memory is None else memory.mix(part.sequences, part.chances)
+class _Choice:
+    """Chooses one part of a model after the other, those before it mixed in, by what users held out are found by."""
+
+    def __init__(self, parts: Sequence[_Part], k: int, turns: int, progress: Progress) -> None:
+        self._parts = parts
+        self._k = k
+        self._turns = turns
+        self._met = 0
+        self._progress = progress
+
+    def best(self, ways: Sequence[Way], *, first: float = 1.0) -> Way:
+        """The way that finds most; what the first one finds counts `first` times."""
+        gains = [self._gain(way) for way in ways]
+        gains[0] *= first
+        chosen = ways[int(np.argmax(gains))]
+        self._parts = [replace(part, chances=_mix(chosen, part)) for part in self._parts]
+        return chosen
+
+    def _gain(self, way: Memory | Factors | Likeness | None) -> float:
+        found = [
+            ndcg_of(ranks_in(_mix(way, part), part.sequences, part.targets), self._k) for part in self._parts
+        ]
+        self._met += 1
+        self._progress(self._met, self._turns)
+        return float(np.concatenate(found).mean())
 
 
-def _liken(likeness: Likeness | None, part: _Part) -> Vectors:
-    return part.chances.copy() if likeness is None else likeness.mix(part.sequences, part.chances)
-
-
-def _best(
-    ways: Sequence[Way],
-    parts: Sequence[_Part],
-    mix: Callable[[Way, _Part], Vectors],
-    k: int,
-    done: Callable[[int], None],
-    *,
-    first: float = 1.0,
-) -> Way:
-    """The way that finds most; what the first one finds counts `first` times."""
-    gains = []
-    for turn, way in enumerate(ways, start=1):
-        found = [ndcg_of(ranks_in(mix(way, part), part.sequences, part.targets), k) for part in parts]
-        gains.append(np.concatenate(found).mean())
-        done(turn)
-    gains[0] *= first
-    return ways[int(np.argmax(gains))]
+def _mix(way: Memory | Factors | Likeness | None, part: _Part) -> Vectors:
+    return part.chances.copy() if way is None else way.mix(part.sequences, part.chances)

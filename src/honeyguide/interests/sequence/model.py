@@ -9,6 +9,7 @@ import numpy as np
 
 from honeyguide.artifacts import pack_strings, unpack_strings
 from honeyguide.data.textclean import normalise_query
+from honeyguide.interests.sequence.factors import Factors
 from honeyguide.interests.sequence.histories import Sequences
 from honeyguide.interests.sequence.likeness import Likeness
 from honeyguide.interests.sequence.memory import Memory
@@ -18,9 +19,9 @@ from honeyguide.types import Rows, State, Vectors
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SequenceModel:
-    """A network's guess, the memory of what was taken along that it is mixed with, and the likeness of items.
+    """A network's guess, mixed with the memory of what was taken along, factors of all of it, and items' likeness.
 
-    None of the latter two mixes nothing in.
+    None of the latter three mixes nothing in.
     """
 
     network: SequenceNetwork
@@ -30,6 +31,7 @@ class SequenceModel:
     """(p,): items that stand for all where a single user is asked about, the most taken ones; None is all."""
     queries: tuple[str, ...] = ()
     """The searches that it can read; the token of one is its place after the items."""
+    factors: Factors | None = None
     _tokens: dict[str, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -50,6 +52,8 @@ class SequenceModel:
         found = softmax(self.network.score(sequences))
         if self.memory is not None:
             found = self.memory.mix(sequences, found)
+        if self.factors is not None:
+            found = self.factors.mix(sequences, found)
         return found if self.likeness is None else self.likeness.mix(sequences, found)
 
     def chances(self, sequence: Sequences, rows: Rows) -> Vectors:
@@ -57,9 +61,14 @@ class SequenceModel:
         hidden = self.network.read(sequence)
         whole = self._whole(hidden)
 
-        def without_likeness(some: Rows) -> Vectors:
+        def remembered(some: Rows) -> Vectors:
             guessed = np.asarray(np.exp(self.network.scores(hidden, some)[0] - whole))
             return guessed if self.memory is None else self.memory.mix_some(sequence, some, guessed)
+
+        def without_likeness(some: Rows) -> Vectors:
+            if self.factors is None:
+                return remembered(some)
+            return self.factors.mix_some(sequence, some, remembered, self.pool)
 
         if self.likeness is None:
             return without_likeness(rows)
@@ -76,7 +85,7 @@ class SequenceModel:
         more: State = {} if self.pool is None else {"pool": self.pool}
         if self.queries:
             more["queries.text"], more["queries.offsets"] = pack_strings(self.queries)
-        for part in (self.memory, self.likeness):
+        for part in (self.memory, self.factors, self.likeness):
             if part is not None:
                 more |= part.state()
         return {**arrays, **more}, meta
@@ -84,14 +93,16 @@ class SequenceModel:
     @classmethod
     def from_state(cls, arrays: State, meta: dict[str, Any]) -> Self:
         """The model whose `state()` this is; DamagedArtifact where something is missing."""
-        beside = ("pool", "queries.", "memory.", "likeness.")
+        beside = ("pool", "queries.", "memory.", "factors.", "likeness.")
         own = {name: array for name, array in arrays.items() if not name.startswith(beside)}
         memory = Memory.from_state(arrays) if "memory.how" in arrays else None
+        factors = Factors.from_state(arrays) if "factors.how" in arrays else None
         likeness = Likeness.from_state(arrays) if "likeness.how" in arrays else None
         queries: tuple[str, ...] = ()
         if "queries.text" in arrays:
             queries = tuple(unpack_strings(arrays["queries.text"], arrays["queries.offsets"]))
-        return cls(SequenceNetwork.from_state(own, meta), memory, likeness, arrays.get("pool"), queries)
+        network = SequenceNetwork.from_state(own, meta)
+        return cls(network, memory, likeness, arrays.get("pool"), queries, factors)
 
 
 def softmax(scores: Vectors) -> Vectors:

@@ -1,0 +1,147 @@
+"""Who takes what over all of a user's time: what a network of the newest events does not read.
+
+The matrix of who ever took what is written as a few factors (PureSVD: Cremonesi, Koren & Turrin 2010), the weaker
+ones shrunk as ridge regression would. A user is the sum over the items that were taken, each once and in any order:
+folding one by one equals folding the history. An item of a kind that a user takes much is likelier than its factors
+say: households try another brand of what they buy every week.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Self
+
+import numpy as np
+from scipy.sparse import csr_matrix
+from scipy.sparse.linalg import svds
+
+from honeyguide.errors import InvalidInput
+from honeyguide.interests.sequence.histories import Sequences
+from honeyguide.types import Floats, Rows, State, Vectors
+
+_RANK = 64
+_NOTHING = 1e-12
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Factors:
+    """Factors `items` (n, r) float32 of n items, and how far each is trusted, `trust` (r,) in 0..1.
+
+    `share` of the chance that something new to a user comes next is told by them, and the rest stays as it was.
+    `near` (n, k) are the items most alike to each; an item's chance grows with (1 + the user's events among those)
+    to the power of `pull`.
+    """
+
+    items: Vectors
+    trust: Vectors
+    near: Rows
+    share: float = 0.5
+    pull: float = 0.25
+    _kin: csr_matrix = field(init=False, repr=False)
+    """(n, n): row j has a 1 for each item that j is among the most alike of."""
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.share <= 1 and self.pull >= 0):
+            raise InvalidInput(
+                f"share must lie in 0..1 and pull be at least 0, got {self.share}, {self.pull}"
+            )
+        n, k = self.near.shape
+        places = (self.near.ravel(), np.repeat(np.arange(n), k))
+        kin = csr_matrix((np.ones(n * k, dtype=np.float32), places), shape=(n, n))
+        object.__setattr__(self, "_kin", kin)
+
+    @classmethod
+    def of(cls, sequences: Sequences, near: Rows, *, rank: int = _RANK) -> Self:
+        """What users took of the first `len(near)` tokens; InvalidInput where two users or items are too few."""
+        taken = _counts(sequences, len(near))
+        taken.data[:] = 1
+        most = min(taken.shape) - 1
+        if most < 1 or not taken.nnz:
+            raise InvalidInput("factors need at least two users and two items: import more events")
+        _, strength, items = svds(taken, k=min(rank, most), v0=np.ones(min(taken.shape), dtype=np.float32))
+        middle = float(np.median(strength)) ** 2
+        trust = strength**2 / (strength**2 + max(middle, _NOTHING))
+        return cls(np.ascontiguousarray(items.T, dtype=np.float32), trust.astype(np.float32), near)
+
+    def mix(self, sequences: Sequences, chances: Vectors) -> Vectors:
+        """(u, n): the chance of each item to be next, out of `chances` (u, n) without; rows keep their sums."""
+        counts = _counts(sequences, len(self.items))
+        user = np.repeat(np.arange(len(sequences)), np.diff(counts.indptr))
+        had = user, counts.indices
+        told = self._told(_ones(counts), slice(None)) * self._pulled((counts @ self._kin).toarray())
+        told[had] = 0.0
+        whole = told.sum(axis=1, keepdims=True)
+        told = np.divide(told, whole, out=np.zeros_like(told), where=whole > _NOTHING)
+        left = np.where(whole > _NOTHING, 1 - np.float32(self.share), np.float32(1.0))
+        kept = chances[had]
+        new = chances.sum(axis=1) - np.bincount(user, weights=kept, minlength=len(sequences))
+        found = np.asarray(left * chances + (1 - left) * new[:, None] * told, dtype=np.float32)
+        found[had] = kept
+        return found
+
+    def mix_some(
+        self, sequence: Sequences, rows: Rows, chances_of: Callable[[Rows], Vectors], pool: Rows | None
+    ) -> Vectors:
+        """(r,): the same of some items for one user; `chances_of` gives those without factors, of any rows.
+
+        Items outside of `pool` count for nothing in the sum of all chances; None counts all.
+        """
+        counts = _counts(sequence, len(self.items))
+        had = counts.indices.astype(np.int64)
+        everything = np.arange(len(self.items)) if pool is None else pool
+        asked = np.concatenate([everything, rows])
+        told = self._told(_ones(counts), asked)[0] * self._pulled(self._among(counts, asked))
+        told[np.isin(asked, had)] = 0.0
+        whole = float(told[: len(everything)].sum())
+        chances = chances_of(rows)
+        if whole <= _NOTHING:
+            return chances
+        seen = had[np.isin(had, everything)]
+        new = max(1.0 - float(chances_of(seen).sum()), 0.0) if len(seen) else 1.0
+        mixed = (1 - self.share) * chances + self.share * new * told[len(everything) :] / whole
+        return np.where(np.isin(rows, had), chances, mixed).astype(np.float32)
+
+    def _told(self, taken: csr_matrix, rows: Rows | slice) -> Floats:
+        user = (taken @ self.items) * self.trust
+        return np.maximum(user @ self.items[rows].T, 0.0).astype(np.float64)
+
+    def _pulled(self, kin: Floats) -> Floats:
+        return np.asarray((1.0 + kin) ** self.pull)
+
+    def _among(self, counts: csr_matrix, rows: Rows) -> Floats:
+        """(r,): how many of one user's events are with the items most alike to each of these."""
+        often = counts.toarray()[0]
+        return np.asarray(often[self.near[rows]].sum(axis=1))
+
+    def state(self) -> State:
+        """The factors as named arrays."""
+        return {
+            "factors.items": self.items,
+            "factors.trust": self.trust,
+            "factors.near": self.near.astype(np.int32),
+            "factors.how": np.array([self.share, self.pull]),
+        }
+
+    @classmethod
+    def from_state(cls, state: State) -> Self:
+        """The factors whose `state()` this is."""
+        share, pull = state["factors.how"].tolist()
+        near = state["factors.near"].astype(np.int64)
+        return cls(state["factors.items"], state["factors.trust"], near, share, pull)
+
+
+def _counts(sequences: Sequences, items: int) -> csr_matrix:
+    """(u, items): how often each user took each item."""
+    user = np.repeat(np.arange(len(sequences)), sequences.lengths)
+    item = sequences.tokens < items
+    cells = (user[item], sequences.tokens[item])
+    counts = csr_matrix((np.ones(int(item.sum()), dtype=np.float32), cells), shape=(len(sequences), items))
+    counts.sum_duplicates()
+    return counts
+
+
+def _ones(counts: csr_matrix) -> csr_matrix:
+    taken = counts.copy()
+    taken.data[:] = 1
+    return taken
