@@ -36,20 +36,23 @@ def teach(
     seed: int,
     place: Place,
     *,
+    taken: Sequences | None = None,
     content: Vectors | None = None,
     new_share: float | None = None,
 ) -> Taught:
     """Learn from the training part of a split, as the product does.
 
-    `content` (n, c) is what the network reads of items where that is more than their texts' `vectors`; `new_share` of
-    what is taken is of new items, where times tell.
+    `taken` are the baskets of those who validate, where they took more than one item at once. `content` (n, c) is
+    what the network reads of items where that is more than their texts' `vectors`; `new_share` of what is taken is of
+    new items, where times tell.
     """
     learned, seconds = learn(vectors if content is None else content, split, plan_of(options, seed), place)
     began = time.perf_counter()
     held = some_of(split.valid)
-    model = mixed(
-        learned.network, split.train, held.sequences, held.targets, vectors=vectors, new_share=new_share
-    )
+    asked, wanted = held.sequences, Sequences.one_each(held.targets)
+    if taken is not None:
+        asked, wanted = split.valid.sequences, taken
+    model = mixed(learned.network, split.train, asked, wanted, vectors=vectors, new_share=new_share)
     return Taught(model, seconds + time.perf_counter() - began)
 
 

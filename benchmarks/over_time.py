@@ -47,7 +47,7 @@ class TimedResult:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Asked:
-    """A question with all that is known before it; `judged` users' last event is held out from `split.train`."""
+    """A question with all that is known before it; `judged` users' last basket is held out from `split.train`."""
 
     question: Question
     split: Split
@@ -75,13 +75,15 @@ class Asked:
         return TimedResult(self.question.name, model, seed, found.recall, found.ndcg, found.users, seconds)
 
 
-def held_back(before: Sequences, seed: int) -> tuple[Sequences, Rows, HeldOut]:
-    """(what is learned from, whose last event is not, and those): as a fit does it."""
-    able = np.flatnonzero(before.lengths > 1)
+def held_back(before: Sequences, seed: int) -> tuple[Sequences, Rows, HeldOut, Sequences]:
+    """(what is learned from, whose last basket is not, its last items, it whole): as a fit does it."""
+    cut = before.without_last_moment_of(np.arange(len(before)))
+    able = np.flatnonzero(cut.lengths > 0)
     most = min(max(1, round(0.1 * len(able))), 5000)
     judged = np.sort(np.random.default_rng(seed).choice(able, most, replace=False))
-    held_out = HeldOut(before.without_last(1).of_users(judged), before.from_last(0)[judged])
-    return before.without_last_of(judged), judged, held_out
+    asked = cut.of_users(judged)
+    held_out = HeldOut(asked, before.from_last(0)[judged])
+    return before.without_last_moment_of(judged), judged, held_out, before.of_users(judged).beyond(asked)
 
 
 def best_window(log: Log, ask: Ask, until_us: int, stretch_us: int) -> int:
@@ -139,7 +141,7 @@ def measured(
     end = log.end()
     known = log.firsts_before(until_us) if first_only else log.before(until_us)
     for seed in seeds_of(options):
-        train, judged, valid = held_back(known, seed)
+        train, judged, valid, taken = held_back(known, seed)
         asked = [
             Asked.of(log, ask(log, until_us, end), train, judged, valid, first_only=first_only)
             for ask in asks
@@ -148,7 +150,7 @@ def measured(
             for each, ask in zip(asked, asks, strict=True):
                 yield from simple(log, each, ask, options)
         if not options.rivals_alone:
-            taught = ours(shop, asked[0].split, options, seed, place)
+            taught = ours(shop, asked[0].split, taken, options, seed, place)
             for each in asked:
                 yield each.result(OURS, seed, each.lists(taught.model), taught.seconds)
         for rival in options.rivals:
@@ -177,15 +179,17 @@ def simple(log: Log, asked: Asked, ask: Ask, options: argparse.Namespace) -> Ite
         yield asked.result(name, options.first_seed, asked.lists(scorer), 0.0)
 
 
-def ours(shop: TimedShop, split: Split, options: argparse.Namespace, seed: int, place: Place) -> Taught:
-    """The product's model of all that was before the moment."""
+def ours(
+    shop: TimedShop, split: Split, taken: Sequences, options: argparse.Namespace, seed: int, place: Place
+) -> Taught:
+    """The product's model of all that was before the moment; `taken` are the baskets that validate it."""
     log = shop.log
     there = np.flatnonzero(log.time_us < shop.until_us)
     in_time = log.sequences.tokens[there[np.argsort(log.time_us[there], kind="stable")]]
     prices = prices_or_paid(shop.prices, log.sequences.tokens[there], log.paid[there])
     content = content_of(shop.vectors, prices, np.empty((0, shop.vectors.shape[1]), dtype=np.float32))
     share = share_of_new(in_time)
-    return teach(shop.vectors, split, options, seed, place, content=content, new_share=share)
+    return teach(shop.vectors, split, options, seed, place, taken=taken, content=content, new_share=share)
 
 
 def header() -> str:

@@ -177,7 +177,9 @@ def ours(shop: Shop, split: Split, plan: SequencePlan, place: Place) -> list[Res
     speed = len(seen) * learned.epochs / seconds
     began = time.perf_counter()
     valid = some_of(split.valid)
-    model = mixed(learned.network, split.train, valid.sequences, valid.targets, vectors=shop.vectors)
+    model = mixed(
+        learned.network, split.train, valid.sequences, Sequences.one_each(valid.targets), vectors=shop.vectors
+    )
     extra = time.perf_counter() - began
     found = []
     for name, scorer, took in (

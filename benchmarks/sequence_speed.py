@@ -28,6 +28,7 @@ import numpy as np
 
 from against import seeds_of, some_users, write
 from curves import draw
+from honeyguide.interests.sequence.histories import Sequences
 from honeyguide.interests.sequence.mixing import mixed
 from honeyguide.interests.sequence.model import SequenceModel
 from honeyguide.interests.sequence.ranking import Scorer, ndcg_of, ranks_of
@@ -155,7 +156,9 @@ def our_qualities(
     learned = our_run(shop, split, plan, place, held_out=None, clock=time.perf_counter)
     seconds = time.perf_counter() - began
     asked = split.valid
-    model = mixed(learned.network, split.train, asked.sequences, asked.targets, vectors=shop.vectors)
+    model = mixed(
+        learned.network, split.train, asked.sequences, Sequences.one_each(asked.targets), vectors=shop.vectors
+    )
     whole = time.perf_counter() - began
 
     def judged(name: str, scorer: Scorer, took: float) -> Quality:

@@ -134,10 +134,10 @@ def test_gaps_show_what_a_user_had_where_that_is_wanted() -> None:
 
 def test_the_last_event_of_some_is_held_back() -> None:
     before = of(*([user, user + 1] for user in range(20)), [5])
-    train, judged, valid = held_back(before, seed=0)
+    train, judged, valid, taken = held_back(before, seed=0)
     assert len(judged) == 2
     assert lists(valid.sequences) == [[user] for user in judged.tolist()]
-    assert valid.targets.tolist() == (judged + 1).tolist()
+    assert valid.targets.tolist() == taken.tokens.tolist() == (judged + 1).tolist()
     assert len(train.tokens) == len(before.tokens) - 2
 
 
@@ -146,7 +146,7 @@ def test_lists_show_what_was_had_only_where_that_may_be_wanted() -> None:
         "a", table(*((0, i, i) for i in range(15)), (0, 14, 20), (0, 15, 21)), np.zeros(30, dtype=np.int64)
     )
     counts = Counted(np.arange(30)[::-1])
-    train, judged, valid = held_back(log.before(18), seed=0)
+    train, judged, valid, _ = held_back(log.before(18), seed=0)
     for new, first in ((False, 0), (True, 15)):
         question = next_items(log, 18, 30, new=new)
         asked = Asked.of(log, question, train, judged, valid, first_only=False)

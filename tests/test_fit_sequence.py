@@ -28,21 +28,23 @@ def baskets(*users: list[list[int]]) -> Sequences:
 
 
 def test_a_basket_is_held_out_whole_and_asked_for_at_its_moment() -> None:
-    known, asked, targets = part(baskets(*[[[1, 2], [3, 4, 5]]] * 4), HALF)
-    assert sorted(known.lengths.tolist()) == [2, 2, 5, 5]
-    assert asked.tokens.tolist() == [1, 2, 1, 2]
-    assert asked.ahead.tolist() == [SOON, SOON]
-    assert targets.tolist() == [5, 5]
+    parted = part(baskets(*[[[1, 2], [3, 4, 5]]] * 4), HALF)
+    assert sorted(parted.known.lengths.tolist()) == [2, 2, 5, 5]
+    assert parted.asked.tokens.tolist() == [1, 2, 1, 2]
+    assert parted.asked.ahead.tolist() == [SOON, SOON]
+    assert parted.taken.tokens.tolist() == [3, 4, 5, 3, 4, 5]
+    assert parted.taken.lengths.tolist() == [3, 3]
+    assert parted.targets.tolist() == [5, 5]
 
 
 def test_who_has_one_basket_alone_is_not_asked() -> None:
-    known, asked, targets = part(baskets([[1, 2, 3]], [[1], [2]]), HALF)
-    assert known.tokens.tolist() == [1, 2, 3, 1]
-    assert (asked.tokens.tolist(), targets.tolist()) == ([1], [2])
+    parted = part(baskets([[1, 2, 3]], [[1], [2]]), HALF)
+    assert parted.known.tokens.tolist() == [1, 2, 3, 1]
+    assert (parted.asked.tokens.tolist(), parted.taken.tokens.tolist()) == ([1], [2])
 
 
 def test_of_single_baskets_the_last_item_is_held_out() -> None:
-    known, asked, targets = part(baskets([[1, 2, 3]], [[4, 5]]), HALF)
-    assert len(targets) == 1
-    assert asked.ahead.tolist() == [AT_ONCE]
-    assert len(known.tokens) == 4
+    parted = part(baskets([[1, 2, 3]], [[4, 5]]), HALF)
+    assert parted.taken.lengths.tolist() == [1]
+    assert parted.asked.ahead.tolist() == [AT_ONCE]
+    assert len(parted.known.tokens) == 4

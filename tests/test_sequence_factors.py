@@ -121,11 +121,12 @@ def test_factors_are_mixed_in_where_what_counts_is_too_long_ago_for_pairs() -> N
     long_ago = [5] * 14
     users = [[0, *long_ago, 1], [1, *long_ago, 0], [2, *long_ago, 3], [3, *long_ago, 2]] * 30
     known = sequences(*users)
-    asked, targets = known.without_last(1), known.from_last(0)
-    model = mixed(untaught(), known, asked, targets, vectors=np.eye(N, dtype=np.float32), k=1)
+    asked = known.without_last(1)
+    taken = Sequences.one_each(known.from_last(0))
+    model = mixed(untaught(), known, asked, taken, vectors=np.eye(N, dtype=np.float32), k=1)
     assert model.factors is not None
     assert model.score(sequences([0, *long_ago]))[0, :4].argmax() in (0, 1)
-    alone = mixed(untaught(), sequences([0, 1]), asked, targets, vectors=np.eye(N, dtype=np.float32))
+    alone = mixed(untaught(), sequences([0, 1]), asked, taken, vectors=np.eye(N, dtype=np.float32))
     assert alone.factors is None
 
 

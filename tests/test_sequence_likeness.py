@@ -111,12 +111,12 @@ def test_the_state_is_the_model_with_its_likeness() -> None:
 def test_mixing_takes_the_rarity_that_finds_most() -> None:
     # what follows is always the other of the kind, which pairs never told: those alike have to
     known = sequences([0, 3], [1, 4], [2, 5])
-    asked, targets = sequences([0], [1], [3], [4]), np.array([1, 0, 4, 3])
-    model = mixed(untaught(), known, asked, targets, vectors=VECTORS, k=1)
+    asked, taken = sequences([0], [1], [3], [4]), sequences([1], [0], [4], [3])
+    model = mixed(untaught(), known, asked, taken, vectors=VECTORS, k=1)
     assert model.likeness is not None
     assert model.likeness.rarity == 10.0
     turns: list[tuple[int, int]] = []
-    mixed(untaught(), known, asked, targets, vectors=VECTORS, progress=lambda *turn: turns.append(turn))
+    mixed(untaught(), known, asked, taken, vectors=VECTORS, progress=lambda *turn: turns.append(turn))
     assert turns == [(turn, len(turns)) for turn in range(1, len(turns) + 1)]
 
 
@@ -163,10 +163,12 @@ def test_likeness_is_left_out_where_it_loses_more_than_new_items_are_worth() -> 
     # 3 is named as 4 and nobody wants it; who took 4 takes 5, which the network alone puts first
     vectors = np.array([[1, 0], [1, 0.1], [1, 0.2], [0, 1], [0, 1], [1, 0.3]], dtype=np.float32)
     known = sequences([4], [5], [0])
-    model = mixed(untaught(), known, sequences(*[[4]] * 10), np.full(10, 5), vectors=vectors, k=1)
+    model = mixed(untaught(), known, sequences(*[[4]] * 10), sequences(*[[5]] * 10), vectors=vectors, k=1)
     assert model.likeness is None
     # where nothing is lost new items are to be found
-    model = mixed(untaught(), known, sequences(*[[0]] * 10), np.full(10, 5), vectors=vectors[::-1], k=3)
+    model = mixed(
+        untaught(), known, sequences(*[[0]] * 10), sequences(*[[5]] * 10), vectors=vectors[::-1], k=3
+    )
     assert model.likeness is not None
 
 
@@ -174,6 +176,8 @@ def test_what_is_new_to_users_decides_where_enough_took_such_an_item() -> None:
     known = sequences(*[[0, 1]] * 5, *[[5, 1]] * 5)
     # most take 5 again, which the network alone puts first; some take what goes along with theirs
     again, new = [[5]] * 300, [[0]] * 100
-    targets = np.array([1] * 100 + [5] * 300)
-    assert mixed(untaught(), known, sequences(*new, *again), targets, k=1).memory is not None
-    assert mixed(untaught(), known, sequences(*new[1:], *again), targets[1:], k=1).memory is None
+    taken = [[1]] * 100 + [[5]] * 300
+    found = mixed(untaught(), known, sequences(*new, *again), sequences(*taken), k=1)
+    assert found.memory is not None
+    found = mixed(untaught(), known, sequences(*new[1:], *again), sequences(*taken[1:]), k=1)
+    assert found.memory is None

@@ -122,10 +122,10 @@ def untaught() -> SequenceNetwork:
 def test_the_mixture_that_finds_most_is_taken_and_none_where_it_finds_less() -> None:
     network = untaught()
     asked = sequences([0], [0], [3])
-    better = mixed(network, LOG, asked, np.array([1, 2, 4]), k=1)
+    better = mixed(network, LOG, asked, sequences([1], [2], [4]), k=1)
     assert better.memory is not None
     assert ranks_of(better, asked, np.array([1, 2, 4])).tolist() == [0, 1, 0]
-    worse = mixed(network, LOG, asked, np.array([5, 5, 5]), k=1)
+    worse = mixed(network, LOG, asked, sequences([5], [5], [5]), k=1)
     assert worse.memory is None
     assert best_of(worse, asked, 2)[0].tolist() == [[5, 4], [5, 4], [5, 4]]
 

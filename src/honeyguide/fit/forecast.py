@@ -37,10 +37,10 @@ def forecast_stage(
     if known := artifacts.load_if_made_from(workspace.models, FORECAST, key):
         return known.version
     with stage("Learn which interest comes next"):
-        known_events, asked, targets = part(sequences_of(table, len(taxonomy.leaf)), settings)
-        transitions = Transitions.of(known_events, taxonomy.leaf, len(taxonomy))
+        parted = part(sequences_of(table, len(taxonomy.leaf)), settings)
+        transitions = Transitions.of(parted.known, taxonomy.leaf, len(taxonomy))
         forecast, quality = learn_forecast(
-            model, transitions, taxonomy.leaf, asked, targets, seed=settings.seed
+            model, transitions, taxonomy.leaf, parted.asked, parted.targets, seed=settings.seed
         )
     judged = None if quality is None else asdict(quality)
     return artifacts.save(workspace.models, FORECAST, forecast.state(), {"key": key, "quality": judged})

@@ -188,7 +188,7 @@ class _Lessons:
         """Users and the positions of their events that were held out, ascending."""
         items = len(self.model.catalog)
         everything = sequences_of(self.table, items)
-        held = everything.lengths - part(everything, self.settings)[0].lengths
+        held = everything.lengths - part(everything, self.settings).known.lengths
         read = np.isin(self.table.kind, [EVENT_KINDS.index(kind) for kind in READ])
         read &= tokens_of(self.table, items) >= 0
         for user in np.flatnonzero(held).tolist():

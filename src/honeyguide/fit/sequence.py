@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from honeyguide.interests.train.plan import SequencePlan
 
 _SCRATCH = "sequence"
-_MADE_LIKE = 2  # counts what is learned and how: a shop fitted before is fitted anew
+_MADE_LIKE = 3  # counts what is learned and how: a shop fitted before is fitted anew
 _POOL = 5000  # items that stand for all where one user is asked about
 _SEARCHES = 20_000  # distinct searches that are read, the most frequent ones
 _HELD = 5000  # users whose last event is held out, at the most
@@ -54,15 +54,21 @@ def sequence_stage(
         return SequenceModel.from_state(made.arrays, made.meta["sequence"])
     searches = _search_vectors(workspace, settings, table, vectors.shape[1], stage)
     content = content_of(vectors, prices_of(catalog, table), searches)
-    known, asked, targets = part(sequences, settings)
+    parted = part(sequences, settings)
     with stage("Learn what users take next") as progress:
-        network, curve = _learned(workspace, settings, content, len(catalog), known, asked, targets, progress)
+        network, curve = _learned(workspace, settings, content, len(catalog), parted, progress)
     with stage("Weigh it against what was taken along and what is alike") as progress:
         model = SequenceModel(network)
         if given.memory:
             new_share = share_of_new(table.item[table.item >= 0].astype(np.int64))
             model = mixed(
-                network, known, asked, targets, vectors=vectors, new_share=new_share, progress=progress
+                network,
+                parted.known,
+                parted.asked,
+                parted.taken,
+                vectors=vectors,
+                new_share=new_share,
+                progress=progress,
             )
     model = replace(model, pool=_pool(sequences, len(catalog)), queries=table.queries)
     arrays, meta = model.state()
@@ -90,9 +96,7 @@ def _learned(
     settings: Settings,
     content: Vectors,
     items: int,
-    known: Sequences,
-    asked: Sequences,
-    targets: Rows,
+    parted: Parted,
     progress: Progress,
 ) -> tuple[SequenceNetwork, list[dict[str, float]]]:
     import torch
@@ -103,8 +107,8 @@ def _learned(
     learned = learn_sequences(
         content,
         items,
-        known,
-        HeldOut(asked, targets),
+        parted.known,
+        HeldOut(parted.asked, parted.targets),
         _plan(settings.sequence, settings.seed),
         place=Place(device_named(settings.training.device), torch.float32),
         folder=workspace.cache / _SCRATCH,
@@ -165,8 +169,22 @@ def _plan(given: Sequence, seed: int) -> SequencePlan:
     )
 
 
-def part(sequences: Sequences, settings: Settings) -> tuple[Sequences, Sequences, Rows]:
-    """What is learned from; some users' events but those of the last moment; and the items that those took last.
+@dataclass(frozen=True, slots=True, eq=False)
+class Parted:
+    """What is learned from, `known`; of some users the events before, `asked`, and what they have `taken` then."""
+
+    known: Sequences
+    asked: Sequences
+    taken: Sequences
+
+    @property
+    def targets(self) -> Rows:
+        """(u,): the item that each of them took last."""
+        return self.taken.from_last(0)
+
+
+def part(sequences: Sequences, settings: Settings) -> Parted:
+    """The log without the last moment of some users, and that moment.
 
     A basket is held out whole: of one that was learned from, the rest is told by what goes along.
     """
@@ -179,4 +197,5 @@ def part(sequences: Sequences, settings: Settings) -> tuple[Sequences, Sequences
     count = min(max(1, round(settings.sequence.held_out * len(able))), _HELD)
     users = np.sort(np.random.default_rng(settings.seed).choice(able, count, replace=False)).astype(np.int64)
     cut = sequences.without_last_moment_of if whole else sequences.without_last_of
-    return cut(users), before.of_users(users), sequences.from_last(0)[users]
+    asked = before.of_users(users)
+    return Parted(cut(users), asked, sequences.of_users(users).beyond(asked))

@@ -104,7 +104,7 @@ class Factors:
 
     def _told(self, taken: csr_matrix, rows: Rows | slice) -> Floats:
         user = (taken @ self.items) * self.trust
-        return np.maximum(user @ self.items[rows].T, 0.0).astype(np.float64)
+        return np.asarray(np.maximum(user @ self.items[rows].T, 0.0), dtype=np.float64)
 
     def _pulled(self, kin: Floats) -> Floats:
         return np.asarray((1.0 + kin) ** self.pull)

@@ -104,6 +104,11 @@ class Sequences:
         gaps[starts[:-1][np.diff(starts) > 0]] = FIRST
         return cls(items.astype(np.int64), kinds, gaps, starts.astype(np.int64))
 
+    @classmethod
+    def one_each(cls, items: Rows) -> Self:
+        """A single item of each user."""
+        return cls.of_items(items, np.arange(len(items) + 1))
+
     def without_last(self, events: int) -> Sequences:
         """Each user's events but the last ones; what is asked about is then the moment of the first left out."""
         return self._first(np.maximum(self.lengths - events, 0))
@@ -132,6 +137,13 @@ class Sequences:
         ahead, cut = self.ahead.copy(), np.flatnonzero(lengths < self.lengths)
         ahead[cut] = self.gaps[self.starts[cut] + lengths[cut]]
         return Sequences(self.tokens[kept], self.kinds[kept], self.gaps[kept], starts, ahead)
+
+    def beyond(self, before: Sequences) -> Sequences:
+        """What users did after what they had done `before`, the first events of each of these users."""
+        user = np.repeat(np.arange(len(self)), self.lengths)
+        kept = np.arange(len(self.tokens)) - self.starts[:-1][user] >= before.lengths[user]
+        starts = np.concatenate([[0], np.cumsum(self.lengths - before.lengths)]).astype(np.int64)
+        return Sequences(self.tokens[kept], self.kinds[kept], self.gaps[kept], starts, self.ahead)
 
     def from_last(self, back: int) -> Rows:
         """(u,): each user's token that many before the last one, 0 being the last; -1 where there is none."""

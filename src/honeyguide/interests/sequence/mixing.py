@@ -15,7 +15,7 @@ from honeyguide.interests.sequence.likeness import Likeness
 from honeyguide.interests.sequence.memory import Memory, followed
 from honeyguide.interests.sequence.model import SequenceModel, softmax
 from honeyguide.interests.sequence.network import SequenceNetwork
-from honeyguide.interests.sequence.ranking import ndcg_of, parts_of, ranks_in
+from honeyguide.interests.sequence.ranking import leave_out, ndcg_of, parts_of
 from honeyguide.types import Progress, Rows, Vectors, silent
 
 BACKOFFS = (3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
@@ -36,7 +36,7 @@ def mixed(
     network: SequenceNetwork,
     known: Sequences,
     asked: Sequences,
-    targets: Rows,
+    taken: Sequences,
     *,
     vectors: Vectors | None = None,
     new_share: float | None = None,
@@ -44,26 +44,26 @@ def mixed(
     seed: int = 0,
     progress: Progress = silent,
 ) -> SequenceModel:
-    """The network mixed with what else `known` says, in the way that finds held-out `targets` (u,) best by NDCG@k.
+    """The network mixed with what else `known` says, in the way that finds what was held out best by NDCG@k.
 
-    `asked` are the users' events before; where enough of them took an item new to them, those decide. `new_share` of
-    what is taken is of items new to the log; None holds those to be taken like the ones alike. First comes the
-    memory; then, given contents `vectors` (n, d), factors of all that users ever took; then the likeness of items,
-    unless it loses more than new items are worth: where one name has dozens of items that nobody wants. What is
-    ranked first matters to a shop, and so that decides: by likelihood the network would get more weight.
+    That is what u users have `taken` after `asked`, each item by itself; where enough of it was new to its user, that
+    decides. `new_share` of what is taken is of items new to the log; None holds those to be taken like the ones alike.
+    First comes the memory; then, given contents `vectors` (n, d), factors of all that users ever took; then the
+    likeness of items, unless it loses more than new items are worth: where one name has dozens of items that nobody
+    wants. What is ranked first matters to a shop, and so that decides: by likelihood the network would get more weight.
     """
     memories = _memories(known, network.items)
     factorings: Sequence[Factors | None] = [None]
     likenesses: Sequence[Likeness | None] = [None]
     if vectors is not None:
-        taken = np.bincount(known.tokens[known.tokens < network.items], minlength=network.items)
-        alike = Likeness.of(vectors, taken)
+        often = np.bincount(known.tokens[known.tokens < network.items], minlength=network.items)
+        alike = Likeness.of(vectors, often)
         factorings = _factorings(known, alike)
         if new_share is not None:
             alike = alike.with_share(new_share)
         likenesses = [None, *(replace(alike, rarity=rarity) for rarity in RARITIES)]
     turns = len(memories) + len(factorings) + len(likenesses)
-    choice = _Choice(_parts(network, asked, targets, seed), k, turns, progress)
+    choice = _Choice(_parts(network, asked, taken, seed), k, turns, progress)
     memory, factors = choice.best(memories), choice.best(factorings)
     likeness = choice.best(likenesses, first=1 - _FOR_NEW)
     return SequenceModel(network, memory, likeness, factors=factors)
@@ -88,33 +88,39 @@ def _factorings(known: Sequences, alike: Likeness) -> list[Factors | None]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Part:
-    """Some of the users asked, the chances (u, n) of all items for them, and what they took, (u,)."""
+    """Some of the users asked, the chances (u, n) of all items for them, and who of them took what, both (t,)."""
 
     sequences: Sequences
+    takers: Rows
     targets: Rows
     chances: Vectors
 
 
-def _parts(network: SequenceNetwork, asked: Sequences, targets: Rows, seed: int) -> list[_Part]:
+def _parts(network: SequenceNetwork, asked: Sequences, taken: Sequences, seed: int) -> list[_Part]:
+    takers = np.repeat(np.arange(len(taken)), taken.lengths)
+    items = taken.tokens < network.items
+    takers, targets = takers[items], taken.tokens[items]
+    new = _new_to_them(asked, takers, targets, network.items)
+    if new.sum() >= _ENOUGH:
+        takers, targets = takers[new], targets[new]
+    users = np.unique(takers)
     most = max(_CELLS // max(network.items, 1), 1)
-    users = np.flatnonzero(_new_to_them(asked, targets))
-    if len(users) < _ENOUGH:
-        users = np.arange(len(asked))
     if len(users) > most:
         users = np.sort(np.random.default_rng(seed).choice(users, most, replace=False))
-    asked, targets = asked.of_users(users), targets[users]
     found = []
-    for rows in parts_of(asked, network.items):
-        part = asked.of_users(rows)
-        found.append(_Part(part, targets[rows], softmax(network.score(part))))
+    for rows in parts_of(asked.of_users(users), network.items):
+        part = asked.of_users(users[rows])
+        place = np.full(len(asked), -1, dtype=np.int64)
+        place[users[rows]] = np.arange(len(rows))
+        mine = place[takers] >= 0
+        found.append(_Part(part, place[takers[mine]], targets[mine], softmax(network.score(part))))
     return found
 
 
-def _new_to_them(asked: Sequences, targets: Rows) -> NDArray[np.bool_]:
+def _new_to_them(asked: Sequences, takers: Rows, targets: Rows, items: int) -> NDArray[np.bool_]:
     user = np.repeat(np.arange(len(asked)), asked.lengths)
-    had = np.zeros(len(asked), dtype=np.bool_)
-    had[user[asked.tokens == targets[user]]] = True
-    return ~had
+    had = asked.tokens < items
+    return ~np.isin(takers * items + targets, user[had] * items + asked.tokens[had])
 
 
 class _Choice:
@@ -136,12 +142,23 @@ class _Choice:
         return chosen
 
     def _gain(self, way: Memory | Factors | Likeness | None) -> float:
-        found = [
-            ndcg_of(ranks_in(_mix(way, part), part.sequences, part.targets), self._k) for part in self._parts
-        ]
+        found = [ndcg_of(_ranks(_mix(way, part), part), self._k) for part in self._parts]
         self._met += 1
         self._progress(self._met, self._turns)
         return float(np.concatenate(found).mean())
+
+
+def _ranks(chances: Vectors, part: _Part) -> Rows:
+    """(t,): the ranks of what was taken, as `ranks_in` has them, of `chances` (u, n), which are lost."""
+    own = chances[part.takers, part.targets]
+    leave_out(chances, part.sequences)
+    chances[part.takers, part.targets] = own  # what was taken stands against the others, had before or not
+    found = np.empty(len(own), dtype=np.int64)
+    for at, (taker, value) in enumerate(zip(part.takers, own, strict=True)):
+        row = chances[taker]
+        ties = int((row == value).sum()) - 1
+        found[at] = int((row > value).sum()) + ties // 2
+    return found
 
 
 def _mix(way: Memory | Factors | Likeness | None, part: _Part) -> Vectors:
