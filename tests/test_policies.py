@@ -18,9 +18,11 @@ from honeyguide.checks.policy import (
     world,
 )
 from honeyguide.errors import InvalidInput
-from honeyguide.explore import baselines, thompson, tradeoff
+from honeyguide.explore import baselines, closed_form, feelgood, thompson, tradeoff
 from honeyguide.explore.baselines import Ranked, Uniform
+from honeyguide.explore.closed_form import EpsilonGreedy, LinUCB, Softmax, SquareCB
 from honeyguide.explore.decide import Request, decide, stream
+from honeyguide.explore.feelgood import FeelGood
 from honeyguide.explore.ledger import Ledger
 from honeyguide.explore.posterior import Prior, UserPosterior
 from honeyguide.explore.thompson import Thompson
@@ -37,6 +39,13 @@ MAKES: dict[str, Callable[[int], Policy]] = {
     "Ranked": lambda dim: Ranked(0, floor=0.05),
     "Thompson-0": lambda dim: Thompson(posterior(dim), level=0.0, floor=0.05, draws=32),
     "Thompson-1": lambda dim: Thompson(posterior(dim), level=1.0, floor=0.05, draws=64),
+    "EpsilonGreedy": lambda dim: EpsilonGreedy(posterior(dim), epsilon=0.1, floor=0.05),
+    "EpsilonGreedy-decaying": lambda dim: EpsilonGreedy(posterior(dim), epsilon=1.0, floor=0.05, decay=0.5),
+    "Softmax": lambda dim: Softmax(posterior(dim), temperature=0.1, floor=0.05),
+    "LinUCB": lambda dim: LinUCB(posterior(dim), alpha=1.0, floor=0.05),
+    "SquareCB": lambda dim: SquareCB(posterior(dim), gamma=50.0, floor=0.05),
+    "SquareCB-growing": lambda dim: SquareCB(posterior(dim), gamma=10.0, floor=0.05, growth=0.5),
+    "FeelGood": lambda dim: FeelGood(posterior(dim), optimism=1.0, floor=0.05, draws=64),
     "Tradeoff": lambda dim: Tradeoff(posterior(dim), epsilon=0.1, page_size=3, floor=0.05, draws=64),
 }
 FORGETFUL = {"Uniform", "Ranked"}
@@ -55,7 +64,7 @@ def test_policy_keeps_the_law(make: Callable[[int], Policy], check: PolicyCheck)
 def test_every_policy_is_checked() -> None:
     found = {
         name
-        for module in (baselines, thompson, tradeoff)
+        for module in (baselines, closed_form, feelgood, thompson, tradeoff)
         for name, kind in inspect.getmembers(module, inspect.isclass)
         if hasattr(kind, "probabilities") and kind.__module__ == module.__name__
     }

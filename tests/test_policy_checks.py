@@ -140,6 +140,11 @@ class IgnoresTheLevelGiven(Base):
         return super().probabilities(candidates, rng, level=None if level is None else level * 0.3)
 
 
+class ExploresAtZero(Base):
+    def probabilities(self, candidates: Candidates, rng: Any, *, level: float | None = None) -> Floats:
+        return super().probabilities(candidates, rng, level=0.3 if level == 0 else level)
+
+
 class WidensWithTime(Base):
     def probabilities(self, candidates: Candidates, rng: Any, *, level: float | None = None) -> Floats:
         seen = sum(abs(int(stats[0, 0])) for stats in self.posterior._stats.values()) * 2.0**-32
@@ -166,6 +171,7 @@ CAUGHT: list[tuple[Callable[[int], Policy], PolicyCheck]] = [
     (lambda dim: RetractsTooLittle(), laws.check_retract_undoes_update),
     (lambda dim: ForgetsOnlyTheMean(), laws.check_forgotten_user_was_never_there),
     (lambda dim: IgnoresTheLevelGiven(), laws.check_level_is_obeyed),
+    (lambda dim: ExploresAtZero(), laws.check_level_0_is_exploit_only),
     (lambda dim: WidensWithTime(), laws.check_exploration_does_not_grow),
     (lambda dim: GlobalRandomness(), laws.check_determinism),
 ]

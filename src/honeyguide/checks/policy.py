@@ -221,6 +221,22 @@ def check_level_is_obeyed(make: MakePolicy) -> None:
     require(policy.plan(candidates).scores.shape == (N,), "a plan scores every candidate")
 
 
+def check_level_0_is_exploit_only(make: MakePolicy) -> None:
+    """At level 0 the items of the highest score share all but a floor, which is the same for each of the rest."""
+    policy = make(DIM)
+    train(policy, 3)
+    candidates = world()
+    scores = policy.plan(candidates).scores
+    pmf = policy.probabilities(candidates, np.random.default_rng(2), level=0.0)
+    best = scores >= scores.max() - 1e-9
+    require(bool(np.ptp(pmf[best]) < 1e-9), "the best items must share alike at level 0")
+    rest = pmf[~best]
+    require(
+        not len(rest) or bool(np.ptp(rest) < 1e-9 and pmf[best].min() > rest.max()),
+        "at level 0 all but a floor must be on the items of the highest score",
+    )
+
+
 def check_state_round_trip(make: MakePolicy) -> None:
     """Through safetensors and back: the same state, the same answers, and the same learning from then on."""
     for turns in (0, 2, 60):
@@ -325,6 +341,7 @@ CHECKS_POLICY: tuple[PolicyCheck, ...] = (
     check_candidate_order_is_irrelevant,
     check_asking_never_learns,
     check_level_is_obeyed,
+    check_level_0_is_exploit_only,
     check_state_round_trip,
     check_bad_input_leaves_no_trace,
     check_update_order_is_irrelevant,

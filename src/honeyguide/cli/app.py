@@ -239,7 +239,7 @@ def evaluate(
     policy: Annotated[
         list[str] | None,
         typer.Option(
-            help="A policy to replay (again for more): tradeoff, greedy, popularity, uniform, thompson-0.2."
+            help="A policy to replay (again for more): tradeoff, greedy, popularity, thompson-0.2, linucb-1, ..."
         ),
     ] = None,
     workers: Annotated[

@@ -29,7 +29,7 @@ def evaluate_shop(
     """Replay the named policies (the settings' where none is named), always beside exploit-only and the served."""
     settings = workspace.settings
     levels = tuple(f"thompson-{level:g}" for level in settings.evaluate.fixed_levels)
-    wanted = tuple(dict.fromkeys((SERVED, "greedy", *(names or ("popularity", "habit", *levels)))))
+    wanted = tuple(dict.fromkeys((SERVED, "greedy", *(names or (*settings.evaluate.policies, *levels)))))
     _check_names(workspace, wanted)
     with stages.stage("Replay the policies") as progress, _workers_end_with_us():
         runs, served = replay_policies(workspace, wanted, workers=workers, progress=progress)

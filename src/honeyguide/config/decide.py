@@ -67,6 +67,8 @@ class Explore:
 class Evaluate:
     """How a replay is run and reported."""
 
+    policies: tuple[str, ...] = ("popularity", "habit")
+    """Policies beside the controller and greedy: any that evaluate --policy takes, such as linucb-1."""
     fixed_levels: tuple[float, ...] = (0.3, 1.0)
     """Exploration levels that are held fixed beside the controller."""
     bootstrap: int = 500

@@ -10,10 +10,15 @@ from honeyguide.types import Floats
 _TIE = 2.0**-30  # scores this close tie: the last bits of a matrix product depend on where an item stands
 
 
-def win_shares(scores: Floats) -> Floats:
-    """(n,): each item's share of first places over the rows of `scores` (draws, n); ties are shared."""
+def win_shares(scores: Floats, weights: Floats | None = None) -> Floats:
+    """(n,): each item's share of first places over the rows of `scores` (draws, n); ties are shared.
+
+    A row counts its part of `weights` (draws,), which sum to 1; all count the same where there are none.
+    """
     winners = scores >= scores.max(axis=1, keepdims=True) - _TIE
     shared = winners.sum(axis=1, keepdims=True)
+    if weights is not None:
+        return np.asarray(weights @ (winners / shared))
     if shared.max() == 1:
         return np.asarray(winners.sum(axis=0) / len(scores))
     return np.asarray((winners / shared).mean(axis=0))

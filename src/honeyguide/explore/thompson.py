@@ -7,12 +7,13 @@ from typing import Self
 import numpy as np
 
 from honeyguide.errors import InvalidInput
+from honeyguide.explore.believing import Believing, check_number, expected_rewards, settings_of
 from honeyguide.explore.posterior import UserPosterior
-from honeyguide.explore.shares import check_floor, win_shares, with_floor
-from honeyguide.types import Candidates, Decision, Floats, Plan, State
+from honeyguide.explore.shares import win_shares, with_floor
+from honeyguide.types import Candidates, Floats, Plan, State
 
 
-class Thompson:
+class Thompson(Believing):
     """Each item's chance is its share of wins over joint posterior draws, their spread scaled by `level`.
 
     The pmf is the policy: what is served is drawn from these shares, never from a fresh posterior draw, so
@@ -23,15 +24,14 @@ class Thompson:
     def __init__(
         self, posterior: UserPosterior, *, level: float, floor: float, draws: int, name: str | None = None
     ) -> None:
-        if not (level >= 0 and np.isfinite(level)):
-            raise InvalidInput(f"level must be 0 or more, got {level}")
-        if draws < 2:
-            raise InvalidInput(f"draws must be at least 2, got {draws}")
-        self.posterior = posterior
-        self.level = level
-        self.floor = check_floor(floor)
-        self.draws = draws
-        self.name = name or ("greedy" if level == 0 else f"thompson-{level:g}")
+        self.level = check_number("level", level)
+        self.draws = check_draws(draws)
+        super().__init__(
+            posterior,
+            floor=floor,
+            name=name or ("greedy" if level == 0 else f"thompson-{level:g}"),
+            settings=(self.level, float(draws)),
+        )
 
     def plan(self, candidates: Candidates) -> Plan:
         """Expected rewards under the posterior mean; the level is fixed."""
@@ -51,35 +51,20 @@ class Thompson:
             draws=self.draws,
         )
 
-    def update(self, decision: Decision, rewards: Floats) -> None:
-        """Add what was shown and what it earned to the user's statistics."""
-        self.posterior.observe(decision.user_id, decision.features, rewards)
-
-    def retract(self, decision: Decision, rewards: Floats) -> None:
-        """Undo an update to the bit."""
-        self.posterior.retract(decision.user_id, decision.features, rewards)
-
-    def forget(self, user_id: str) -> None:
-        """Unlearn a user to the bit."""
-        self.posterior.forget(user_id)
-
-    def state(self) -> State:
-        """The posterior and the policy's own settings."""
-        name = np.frombuffer(self.name.encode(), dtype=np.uint8)
-        settings = np.array([self.level, self.floor, float(self.draws)])
-        return {"thompson.settings": settings, "thompson.name": name, **self.posterior.state()}
-
     @classmethod
     def from_state(cls, state: State) -> Self:
         """The policy whose `state()` this is."""
-        level, floor, draws = (float(value) for value in state["thompson.settings"])
-        name = state["thompson.name"].tobytes().decode()
+        (floor, level, draws), name = settings_of(state)
         return cls(UserPosterior.from_state(state), level=level, floor=floor, draws=int(draws), name=name)
 
 
-def expected_rewards(posterior: UserPosterior, candidates: Candidates) -> Floats:
-    """(n,): the expected reward of each candidate under the user's posterior mean."""
-    return np.asarray(candidates.features.astype(np.float64) @ posterior.belief(candidates.user_id).mean)
+def drawn_scores(
+    posterior: UserPosterior, candidates: Candidates, rng: np.random.Generator, *, level: float, draws: int
+) -> Floats:
+    """(draws, n): expected rewards under joint posterior draws at this level; at 0 one row says them all."""
+    if level == 0:
+        return expected_rewards(posterior, candidates)[None, :]
+    return posterior.draw_scores(candidates.user_id, candidates.features, draws, rng, scale=level)
 
 
 def thompson_pmf(
@@ -92,7 +77,14 @@ def thompson_pmf(
     draws: int,
 ) -> Floats:
     """(n,): shares of wins over joint posterior draws at this level, mixed with the floor."""
-    if level == 0:
-        return with_floor(win_shares(expected_rewards(posterior, candidates)[None, :]), floor)
-    scores = posterior.draw_scores(candidates.user_id, candidates.features, draws, rng, scale=level)
-    return with_floor(win_shares(scores), floor)
+    return with_floor(win_shares(drawn_scores(posterior, candidates, rng, level=level, draws=draws)), floor)
+
+
+def check_draws(draws: int) -> int:
+    """`draws` itself; InvalidInput unless there are two at the least."""
+    if draws < 2:
+        raise InvalidInput(f"draws must be at least 2, got {draws}")
+    return draws
+
+
+__all__ = ["Thompson", "check_draws", "drawn_scores", "expected_rewards", "thompson_pmf"]

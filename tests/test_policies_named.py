@@ -1,0 +1,63 @@
+"""Every policy that documents and messages name can be had by that name, and says that it is it."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from honeyguide.config import Explore
+from honeyguide.errors import InvalidInput
+from honeyguide.explore.believing import Believing
+from honeyguide.explore.closed_form import EpsilonGreedy, SquareCB
+from honeyguide.explore.feelgood import FeelGood
+from honeyguide.explore.posterior import Prior, UserPosterior
+from honeyguide.shop.policies import NAMES, make_policy
+from honeyguide.types import Policy
+
+DIM = 20
+STATE = UserPosterior(Prior.isotropic(DIM)).state()
+
+
+def named(name: str) -> Policy:
+    return make_policy(name, STATE, Explore(), seed=0)
+
+
+@pytest.mark.parametrize("pattern", NAMES)
+@pytest.mark.parametrize("number", ["0.25", "3", "1e-05"])
+def test_a_policy_is_had_by_its_name(pattern: str, number: str) -> None:
+    name = re.sub("[A-Z]+", number, pattern)
+    assert named(name).name == name
+
+
+def test_every_policy_with_a_floor_has_the_shops() -> None:
+    made = [named(re.sub("[A-Z]+", "0.5", pattern)) for pattern in NAMES]
+    believing = [policy for policy in made if isinstance(policy, Believing)]
+    assert len(believing) == len(made) - 4  # the served one, and those that hold no belief
+    assert {policy.floor for policy in believing} == {Explore().floor}
+
+
+def test_the_words_in_a_name_are_the_settings() -> None:
+    fixed, decaying = named("epsilon-greedy-0.1"), named("epsilon-greedy-decaying-2")
+    assert isinstance(fixed, EpsilonGreedy)
+    assert isinstance(decaying, EpsilonGreedy)
+    assert (fixed.epsilon, fixed.decay) == (0.1, 0.0)
+    assert (decaying.epsilon, decaying.decay) == (2.0, 0.5)
+    growing, glad = named("squarecb-growing-10"), named("feel-good-0.5-at-0.2")
+    assert isinstance(growing, SquareCB)
+    assert isinstance(glad, FeelGood)
+    assert (growing.gamma, growing.growth) == (10.0, 0.5)
+    assert (glad.optimism, glad.level) == (0.5, 0.2)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "thompson", "thompson-", "thompson--1", "thompson-x", "thompson-1-at-2", "softmax-nan", "linucb-1 "],
+)
+def test_other_names_are_refused_with_those_there_are(name: str) -> None:
+    with pytest.raises(InvalidInput, match=r"there is no policy .* linucb-ALPHA"):
+        named(name)
+
+
+def test_every_policy_is_in_the_documents() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "policies.md").read_text()
+    assert [name for name in NAMES if f"`{name}`" not in page] == []
