@@ -141,6 +141,27 @@ def test_the_difference_is_that_of_the_streams() -> None:
     assert there.low > 0
 
 
+def test_the_difference_is_what_no_pair_of_bettors_rules_out() -> None:
+    """Looked for among all pairs of means on a fine grid, with the capitals worked out by themselves."""
+    ones, others = (6, 20), (3, 30)  # (ones, values)
+
+    def capital(ones: int, n: int, mean: Floats) -> Floats:
+        stakes = (0.9 / 2 ** np.arange(13))[:, None]
+        zeros = n - ones
+        more = ((1 + stakes * (1 / mean - 1)) ** ones * (1 - stakes) ** zeros).mean(axis=0)
+        less = ((1 + stakes * (1 / (1 - mean) - 1)) ** zeros * (1 - stakes) ** ones).mean(axis=0)
+        return np.asarray(np.maximum(more, less) / 2)
+
+    grid = np.linspace(0.0005, 0.9995, 1000)
+    left = capital(*ones, grid)[:, None] * capital(*others, grid)[None, :] < 20
+    gaps = (grid[:, None] - grid[None, :])[left]
+    streams = [sequence_of(np.repeat([1.0, 0.0], [some, n - some])) for some, n in (ones, others)]
+    found = difference(*streams)
+    assert (found.low, found.high) == pytest.approx((gaps.min(), gaps.max()), abs=0.02)
+    assert found.low <= gaps.min()
+    assert found.high >= gaps.max()
+
+
 def test_the_difference_of_streams_in_other_ranges() -> None:
     one, other = clicks(0.6, 400, 1), clicks(0.2, 300, 2)
     plain = difference(sequence_of(one), sequence_of(other))

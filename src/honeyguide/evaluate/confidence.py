@@ -121,7 +121,8 @@ class Sequence:
         ends of a cell bound what is between. Beyond the cells capital is above `enough`.
         """
         unit, times = self._seen
-        low, high = _bound(unit, times, enough), 1 - _bound(1 - unit, times, enough)
+        each = enough + float(np.log(2))  # half of the capital bets on either side
+        low, high = _bound(unit, times, each), 1 - _bound(1 - unit, times, each)
         edges = np.linspace(min(low, high), max(low, high), _CELLS + 1)
         more, less = (
             np.array([_log_capital(side, times, edge) for edge in at])
