@@ -47,10 +47,10 @@ def mixed(
     """The network mixed with what else `known` says, in the way that finds what was held out best by NDCG@k.
 
     That is what u users have `taken` after `asked`, each item by itself; where enough of it was new to its user, that
-    decides. `new_share` of what is taken is of items new to the log; None holds those to be taken like the ones alike.
-    First comes the memory; then, given contents `vectors` (n, d), factors of all that users ever took; then the
-    likeness of items, unless it loses more than new items are worth: where one name has dozens of items that nobody
-    wants. What is ranked first matters to a shop, and so that decides: by likelihood the network would get more weight.
+    decides. `new_share` of what is taken is of items new to the log; None has those taken like the ones alike. First
+    comes the memory; then, given contents `vectors` (n, d), factors of all that users ever took; then the likeness of
+    items, unless it loses more than new items are worth: where one name has dozens of items that nobody wants. What
+    is ranked first matters to a shop, and so that decides: by likelihood the network would get more weight.
     """
     memories = _memories(known, network.items)
     factorings: Sequence[Factors | None] = [None]
