@@ -151,6 +151,12 @@ def options_of(parser: argparse.ArgumentParser) -> argparse.Namespace:
     parser.add_argument(
         "--rival-limit", type=float, default=None, help="seconds at which a rival ends at the latest"
     )
+    parser.add_argument(
+        "--rival-batch",
+        type=int,
+        default=None,
+        help="users in a rival's batch, where all items' scores fill memory",
+    )
     parser.add_argument("--rivals-alone", action="store_true", help="without ours")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="ours and theirs")
     parser.add_argument(
@@ -252,6 +258,8 @@ def answer_of(
     name, model, given = RIVALS[rival]
     device = place.device.type if name == "rectools" else None
     how = {"width": options.width, **given, "seed": seed, "threads": options.threads, "device": device}
+    if "epochs" in how:
+        how |= {"batch": options.rival_batch}
     if options.rival_seconds and "epochs" in how:
         how |= {"seconds": options.rival_seconds, "epochs": None}
     elif options.rival_limit and "epochs" in how:
