@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zlib import crc32
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -80,6 +81,35 @@ def test_a_part_of_a_page_and_candidates_without_features_come_back() -> None:
     bare = replace(part, candidates=replace(part.candidates, features=np.zeros((9, 0), dtype=np.float32)))
     for decision in (part, bare, part.only([])):
         assert same_entry(decode(encode(decision)), decision)
+
+
+def test_groups_and_pins_come_back() -> None:
+    base = sample_decision(0)
+    grouped = replace(base.candidates, groups=np.array([3, 0, 2**40, 0, 1, 1, 0, 5, 7]))
+    pins = ((0, int(base.chosen[0])), (2, int(base.chosen[2])))
+    decision = replace(base, candidates=grouped, pins=pins, propensities=np.array([1.0, 0.25, 1.0]))
+    found = decode(encode(decision))
+    assert same_entry(found, decision)
+    assert isinstance(found, Decision)
+    assert found.pinned.tolist() == [True, False, True]
+
+
+def test_a_decision_from_before_there_were_groups_and_pins_is_still_read() -> None:
+    old = sample_decision(0)
+    assert (old.candidates.groups, old.pins) == (None, ())
+    fields = msgspec.msgpack.decode(BLOB[6:])
+    assert fields[-2:] == [None, []]
+    blob = sealed(DECISION, msgspec.msgpack.encode(fields[:-2]))
+    assert same_entry(decode(blob), old)
+    assert same_content(blob, encode(old))
+
+
+def test_what_stands_on_a_page_that_is_being_filled_is_not_written_down() -> None:
+    base = sample_decision(0)
+    shown = base.candidates.take(range(9), shown=base.candidates.features[:1])
+    for candidates in (shown, replace(base.candidates, penalty=np.zeros(9))):
+        with pytest.raises(InvalidInput, match="before the first slot"):
+            encode(replace(base, candidates=candidates))
 
 
 def test_a_decision_is_little_bigger_than_its_arrays() -> None:

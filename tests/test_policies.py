@@ -18,11 +18,21 @@ from honeyguide.checks.policy import (
     world,
 )
 from honeyguide.errors import InvalidInput
-from honeyguide.explore import baselines, closed_form, feelgood, thompson, tradeoff
+from honeyguide.explore import (
+    baselines,
+    closed_form,
+    diverse,
+    feelgood,
+    interest_first,
+    thompson,
+    tradeoff,
+)
 from honeyguide.explore.baselines import Ranked, Uniform
 from honeyguide.explore.closed_form import EpsilonGreedy, LinUCB, Softmax, SquareCB
 from honeyguide.explore.decide import Request, decide, stream
+from honeyguide.explore.diverse import Diverse
 from honeyguide.explore.feelgood import FeelGood
+from honeyguide.explore.interest_first import InterestFirst
 from honeyguide.explore.ledger import Ledger
 from honeyguide.explore.posterior import Prior, UserPosterior
 from honeyguide.explore.thompson import Thompson
@@ -46,6 +56,10 @@ MAKES: dict[str, Callable[[int], Policy]] = {
     "SquareCB": lambda dim: SquareCB(posterior(dim), gamma=50.0, floor=0.05),
     "SquareCB-growing": lambda dim: SquareCB(posterior(dim), gamma=10.0, floor=0.05, growth=0.5),
     "FeelGood": lambda dim: FeelGood(posterior(dim), optimism=1.0, floor=0.05, draws=64),
+    "InterestFirst": lambda dim: InterestFirst(posterior(dim), level=1.0, floor=0.05, draws=64, within=0.5),
+    "Diverse": lambda dim: Diverse(
+        Thompson(posterior(dim), level=0.5, floor=0.05, draws=64), diversity=0.3, like=(1, dim)
+    ),
     "Tradeoff": lambda dim: Tradeoff(posterior(dim), epsilon=0.1, page_size=3, floor=0.05, draws=64),
 }
 FORGETFUL = {"Uniform", "Ranked"}
@@ -64,9 +78,9 @@ def test_policy_keeps_the_law(make: Callable[[int], Policy], check: PolicyCheck)
 def test_every_policy_is_checked() -> None:
     found = {
         name
-        for module in (baselines, closed_form, feelgood, thompson, tradeoff)
+        for module in (baselines, closed_form, diverse, feelgood, interest_first, thompson, tradeoff)
         for name, kind in inspect.getmembers(module, inspect.isclass)
-        if hasattr(kind, "probabilities") and kind.__module__ == module.__name__
+        if hasattr(kind, "probabilities") and kind.__module__ == module.__name__ and kind is not diverse.Inner
     }
     assert found == {type(make(DIM)).__name__ for make in MAKES.values()}
 

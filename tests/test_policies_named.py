@@ -9,8 +9,11 @@ from honeyguide.config import Explore
 from honeyguide.errors import InvalidInput
 from honeyguide.explore.believing import Believing
 from honeyguide.explore.closed_form import EpsilonGreedy, SquareCB
+from honeyguide.explore.diverse import Diverse
 from honeyguide.explore.feelgood import FeelGood
+from honeyguide.explore.interest_first import InterestFirst
 from honeyguide.explore.posterior import Prior, UserPosterior
+from honeyguide.interests.users import BEHAVIOUR
 from honeyguide.shop.policies import NAMES, make_policy
 from honeyguide.types import Policy
 
@@ -22,17 +25,25 @@ def named(name: str) -> Policy:
     return make_policy(name, STATE, Explore(), seed=0)
 
 
+def filled(pattern: str, number: str) -> str:
+    return re.sub("[A-Z]+", number, pattern.replace("POLICY", f"linucb-{number}"))
+
+
 @pytest.mark.parametrize("pattern", NAMES)
 @pytest.mark.parametrize("number", ["0.25", "3", "1e-05"])
 def test_a_policy_is_had_by_its_name(pattern: str, number: str) -> None:
-    name = re.sub("[A-Z]+", number, pattern)
-    assert named(name).name == name
+    name = filled(pattern, number)
+    if name == "diverse-3-linucb-3":
+        with pytest.raises(InvalidInput, match="diversity"):
+            named(name)
+    else:
+        assert named(name).name == name
 
 
 def test_every_policy_with_a_floor_has_the_shops() -> None:
-    made = [named(re.sub("[A-Z]+", "0.5", pattern)) for pattern in NAMES]
+    made = [named(filled(pattern, "0.5")) for pattern in NAMES]
     believing = [policy for policy in made if isinstance(policy, Believing)]
-    assert len(believing) == len(made) - 4  # the served one, and those that hold no belief
+    assert len(believing) == len(made) - 5  # the served one, the diverse one, and those that hold no belief
     assert {policy.floor for policy in believing} == {Explore().floor}
 
 
@@ -47,11 +58,31 @@ def test_the_words_in_a_name_are_the_settings() -> None:
     assert isinstance(glad, FeelGood)
     assert (growing.gamma, growing.growth) == (10.0, 0.5)
     assert (glad.optimism, glad.level) == (0.5, 0.2)
+    staged, diverse = named("interest-first-0.4-within-0.5"), named("diverse-0.3-tradeoff")
+    assert isinstance(staged, InterestFirst)
+    assert isinstance(diverse, Diverse)
+    assert (staged.level, staged.within) == (0.4, 0.5)
+    assert (diverse.inner.name, diverse.diversity, diverse.like) == ("tradeoff", 0.3, (len(BEHAVIOUR), DIM))
+    assert make_policy("diverse-0-greedy", STATE, Explore(), seed=0, like=(15, 18)).state()[
+        "diverse.settings"
+    ].tolist() == [0, 15, 18]
 
 
 @pytest.mark.parametrize(
     "name",
-    ["", "thompson", "thompson-", "thompson--1", "thompson-x", "thompson-1-at-2", "softmax-nan", "linucb-1 "],
+    [
+        *(
+            "",
+            "thompson",
+            "thompson-",
+            "thompson--1",
+            "thompson-x",
+            "thompson-1-at-2",
+            "softmax-nan",
+            "linucb-1 ",
+        ),
+        *("feel-good-1-within-2", "diverse-0.3", "diverse-0.3-uniform", "diverse-0.3-diverse-0.3-greedy"),
+    ],
 )
 def test_other_names_are_refused_with_those_there_are(name: str) -> None:
     with pytest.raises(InvalidInput, match=r"there is no policy .* linucb-ALPHA"):

@@ -268,12 +268,33 @@ def test_decisions_keep_to_the_rules_and_their_propensities_are_the_policys(open
     assert opened.journal.decision(decision.decision_id).item_ids == decision.item_ids
 
 
-@pytest.mark.parametrize(
-    "rules", [Rules(diversity=0.1), Rules(boosts=("item=sku-1:2",)), Rules(pins=("1:sku-1",))]
-)
+@pytest.mark.parametrize("rules", [Rules(diversity=0.1), Rules(boosts=("item=sku-1:2",))])
 def test_what_would_change_the_draw_is_refused(opened: Honeyguide, rules: Rules) -> None:
     with pytest.raises(InvalidInput, match="ask recommend"):
         opened.decide("user-1", rules=rules)
+
+
+def test_a_decision_has_its_pins_in_their_slots(opened: Honeyguide) -> None:
+    rules = Rules(pins=("2:sku-47", "4:sku-1", "9:sku-25"), most=("category=1",))
+    decision = opened.decide("user-1", k=5, rules=rules)
+    assert (decision.item_ids[1], decision.item_ids[3]) == ("sku-47", "sku-1")
+    assert decision.pinned.tolist() == [False, True, False, True, False]
+    assert decision.propensities[decision.pinned].tolist() == [1.0, 1.0]
+    assert [why == "put here by the shop" for why in decision.why] == decision.pinned.tolist()
+    among = [shelf(item) for item in decision.candidates.item_ids]
+    assert sorted(among) == sorted(set(among))  # a pinned item counts towards its category's limit
+    stored = opened.journal.decision(decision.decision_id)
+    assert (stored.pins, stored.explored.tolist()) == (decision.pins, decision.explored.tolist())
+    shown = opened.decide("user-1", k=5, rules=Rules(pins=("1:sku-1",)), exclude=["sku-1"])
+    assert "sku-1" not in shown.item_ids
+
+
+def test_candidates_say_their_interests(opened: Honeyguide) -> None:
+    decision = opened.decide("user-1", k=3)
+    rows = opened.fitted.catalog.rows(list(decision.candidates.item_ids))
+    stored = opened.journal.decision(decision.decision_id).candidates.groups
+    assert stored is not None
+    assert stored.tolist() == opened.fitted.items.leaf[rows].tolist()
 
 
 def test_a_stranger_gets_what_is_popular_or_new(opened: Honeyguide) -> None:
@@ -303,7 +324,9 @@ def test_the_shops_own_rules_hold_for_every_page(shop: Path, tmp_path: Path) -> 
     write_atomically(mine.root / FILE_NAME, settings_toml(settings).encode())
     with Honeyguide.open(mine.root, clock=lambda: NOW) as opened:
         assert opened.settings.rules == rules
-        assert 1 not in {shelf(item) for item in opened.decide("user-1", k=10).item_ids}
+        page = opened.decide("user-1", k=10).item_ids
+        assert page[0] == "sku-20"
+        assert 1 not in {shelf(item) for item in page}
         assert 1 not in {shelf(one.item_id) for one in opened.similar("sku-8", k=48)}
         assert opened.bought_together("sku-8") == ()  # its company is all dog food
         here = Rules(include=("category=garden tools",))

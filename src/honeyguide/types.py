@@ -85,15 +85,27 @@ class Candidates:
     """What a policy may choose from, as the policy sees it: features, never text.
 
     `features` is (n, d) float32, row i belonging to `item_ids[i]`; `remaining_visits` is how many more
-    visits are expected of this user (what is learned now can be used that often).
+    visits are expected of this user (what is learned now can be used that often). `groups` (n,) are the numbers of
+    the interests that the items belong to, for a policy that chooses among interests first. `shown` (m, d) are the
+    features of what the page holds already, in no order. `penalty` (n,) is to be taken off the expected rewards.
     """
 
     user_id: str
     item_ids: tuple[str, ...]
     features: Vectors
     remaining_visits: float = 1.0
+    groups: Rows | None = None
+    shown: Vectors | None = None
+    penalty: Floats | None = None
 
     def __post_init__(self) -> None:
+        for name, each in (("groups", self.groups), ("penalty", self.penalty)):
+            if each is not None and each.shape != (len(self.item_ids),):
+                raise InvalidInput(f"{name} must be ({len(self.item_ids)},), one per item, got {each.shape}")
+        if self.groups is not None and self.groups.dtype != np.int64:
+            raise InvalidInput(f"groups must be int64, got {self.groups.dtype}")
+        if self.penalty is not None and not np.isfinite(self.penalty).all():
+            raise InvalidInput("penalty must be finite")
         if self.features.ndim != 2 or len(self.features) != len(self.item_ids):
             raise InvalidInput(f"features must be ({len(self.item_ids)}, d), got shape {self.features.shape}")
         if self.features.dtype != np.float32:
@@ -106,11 +118,18 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.item_ids)
 
-    def take(self, rows: Sequence[int] | Rows) -> Candidates:
-        """The candidates at `rows`, in that order."""
+    def take(self, rows: Sequence[int] | Rows, *, shown: Vectors | None = None) -> Candidates:
+        """The candidates at `rows`, in that order, beside what is `shown`, or else what was."""
         index = np.asarray(rows, dtype=np.int64)
-        ids = tuple(map(self.item_ids.__getitem__, index.tolist()))
-        return Candidates(self.user_id, ids, self.features[index], self.remaining_visits)
+        return Candidates(
+            self.user_id,
+            tuple(map(self.item_ids.__getitem__, index.tolist())),
+            self.features[index],
+            self.remaining_visits,
+            None if self.groups is None else self.groups[index],
+            self.shown if shown is None else shown,
+            None if self.penalty is None else self.penalty[index],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +151,9 @@ class Decision:
 
     Made only by `honeyguide.explore.decide.decide`. `chosen` is (k,) rows of `candidates` in page order;
     `propensities[j]` is the probability of `chosen[j]` given the slots before it; `pmf` is (n,), the
-    distribution of the first slot; `why` is one sentence per shown item; `page_size` is k, also where
-    `only` has narrowed the page to some of its slots.
+    distribution of the first slot that was drawn; `why` is one sentence per shown item; `page_size` is k, also where
+    `only` has narrowed the page to some of its slots. `pins` are (slot, row) that the shop fixed: nothing was drawn
+    there, their propensity is 1 by rule, and no other slot could be theirs.
     """
 
     decision_id: str
@@ -150,6 +170,7 @@ class Decision:
     model_version: str
     why: tuple[str, ...]
     page_size: int
+    pins: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
         check_utc(self.time)
@@ -160,6 +181,8 @@ class Decision:
             raise InvalidInput("a page shows an item once: chosen must be distinct")
         if not ((self.propensities > 0) & (self.propensities <= 1)).all():
             raise InvalidInput("propensities must lie in (0, 1]")
+        if not (self.propensities[self.pinned] == 1).all():
+            raise InvalidInput("what is pinned has propensity 1: make decisions with decide()")
 
     @property
     def item_ids(self) -> tuple[str, ...]:
@@ -172,13 +195,23 @@ class Decision:
         return self.candidates.features[self.chosen]
 
     @property
+    def pinned(self) -> NDArray[np.bool_]:
+        """(k,): which shown items the shop fixed."""
+        return np.isin(self.chosen, [row for _, row in self.pins])
+
+    @property
     def exploit_rows(self) -> Rows:
-        """(page_size,): the page that exploit-only would have shown, best first; ties go to the lower row."""
-        return np.argsort(-self.plan.scores, kind="stable")[: self.page_size]
+        """(page_size,): the page that exploit-only would have shown, with the pins; ties go to the lower row."""
+        order = np.argsort(-self.plan.scores, kind="stable")
+        if not self.pins:
+            return order[: self.page_size]
+        fixed = dict(self.pins)
+        free = iter(order[~np.isin(order, list(fixed.values()))].tolist())
+        return np.array([fixed[slot] if slot in fixed else next(free) for slot in range(self.page_size)])
 
     @property
     def explored(self) -> NDArray[np.bool_]:
-        """(k,): which shown items exploit-only would not have shown."""
+        """(k,): which shown items exploit-only would not have shown; what is pinned is none of them."""
         exploited = np.zeros(len(self.candidates), dtype=np.bool_)
         exploited[self.exploit_rows] = True
         return ~exploited[self.chosen]

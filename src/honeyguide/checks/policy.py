@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -51,7 +52,8 @@ def world(seed: int = 0, n: int = N, user: str = "ann") -> Candidates:
     features = rng.normal(size=(n, DIM)).astype(np.float32)
     features /= np.linalg.norm(features, axis=1, keepdims=True)
     features.setflags(write=False)
-    return Candidates(user, tuple(f"item-{i}" for i in range(n)), features, remaining_visits=10.0)
+    names = tuple(f"item-{i}" for i in range(n))
+    return Candidates(user, names, features, remaining_visits=10.0, groups=np.arange(n) % 4)
 
 
 def page(policy: Policy, candidates: Candidates, seed: int, k: int = K) -> Decision:
@@ -200,7 +202,7 @@ def check_asking_never_learns(make: MakePolicy) -> None:
     train(policy, 5)
     before = {key: value.copy() for key, value in policy.state().items()}
     features = np.array(world().features)
-    candidates = Candidates("ann", world().item_ids, features, 10.0)
+    candidates = replace(world(), features=features)
     copy = features.copy()
     for seed in range(5):
         policy.plan(candidates)

@@ -26,7 +26,7 @@ from honeyguide.journal.protocol import Entry, Erased, Journal, Record
 from honeyguide.shop.candidates import CandidateSource
 from honeyguide.shop.explain import Explainer
 from honeyguide.shop.models import Fitted
-from honeyguide.shop.policies import make_policy
+from honeyguide.shop.policies import like, make_policy
 from honeyguide.types import EVENT_KINDS, Candidates, Decision, Event, EventKind, Policy, Progress, silent
 
 _GROUP = 250  # visits between two writes of the journal that is kept
@@ -82,7 +82,9 @@ class Replay:
         self.model = fitted.shopper_model(settings)
         self.source = CandidateSource(self.model, size=settings.explore.candidates)
         self.explainer = Explainer(self.model, fitted.taxonomy)
-        policy = make_policy(policy_name, fitted.policy_state, settings.explore, seed=settings.seed)
+        policy = make_policy(
+            policy_name, fitted.policy_state, settings.explore, seed=settings.seed, like=like(fitted.items)
+        )
         self.journal = MemoryJournal()
         self.keep = keep
         self.learner: Learner[Policy] = Learner(
@@ -124,6 +126,7 @@ class Replay:
             item_ids=tuple(map(self.fitted.catalog.ids.__getitem__, rows.tolist())),
             features=features,
             remaining_visits=self.model.remaining_visits(history, time_us, explore.horizon_days),
+            groups=self.fitted.items.leaf[rows],
         )
         return decide(
             self.learner.policy,

@@ -98,8 +98,9 @@ def settings_of(state: State) -> tuple[list[float], str]:
 
 
 def expected_rewards(posterior: UserPosterior, candidates: Candidates) -> Floats:
-    """(n,): the expected reward of each candidate under the user's posterior mean."""
-    return np.asarray(candidates.features.astype(np.float64) @ posterior.belief(candidates.user_id).mean)
+    """(n,): the expected reward of each candidate under the user's posterior mean, less its penalty."""
+    scores = np.asarray(candidates.features.astype(np.float64) @ posterior.belief(candidates.user_id).mean)
+    return scores if candidates.penalty is None else scores - candidates.penalty
 
 
 def check_number(name: str, value: float, *, above: bool = False) -> float:

@@ -64,7 +64,8 @@ def drawn_scores(
     """(draws, n): expected rewards under joint posterior draws at this level; at 0 one row says them all."""
     if level == 0:
         return expected_rewards(posterior, candidates)[None, :]
-    return posterior.draw_scores(candidates.user_id, candidates.features, draws, rng, scale=level)
+    scores = posterior.draw_scores(candidates.user_id, candidates.features, draws, rng, scale=level)
+    return scores if candidates.penalty is None else scores - candidates.penalty
 
 
 def thompson_pmf(

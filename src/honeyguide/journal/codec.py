@@ -51,6 +51,9 @@ class _Decision(msgspec.Struct, array_like=True, frozen=True):
     model_version: str
     why: list[str]
     page_size: int
+    # entries from before there were these end here
+    groups: bytes | None = None
+    pins: list[tuple[int, int]] = []
 
 
 class _Event(msgspec.Struct, array_like=True, frozen=True):
@@ -155,6 +158,10 @@ def _pack_decision(decision: Decision) -> _Decision:
             f"decision {decision.decision_id!r} is for user {decision.user_id!r}, "
             f"its candidates for {candidates.user_id!r}: make it with decide()"
         )
+    if candidates.shown is not None or candidates.penalty is not None:
+        raise InvalidInput(
+            "the journal holds candidates as they were before the first slot: without shown, penalty"
+        )
     return _Decision(
         decision_id=decision.decision_id,
         time_us=to_us(decision.time),
@@ -174,18 +181,21 @@ def _pack_decision(decision: Decision) -> _Decision:
         model_version=decision.model_version,
         why=list(decision.why),
         page_size=int(decision.page_size),
+        groups=None if candidates.groups is None else _raw(candidates.groups, "i8", "groups"),
+        pins=[(int(slot), int(row)) for slot, row in decision.pins],
     )
 
 
 def _unpack_decision(packed: _Decision) -> Decision:
     item_ids = tuple(packed.item_ids)
     features = _array(packed.features, "f4").reshape(len(item_ids), -1)
+    groups = None if packed.groups is None else _array(packed.groups, "i8")
     return Decision(
         decision_id=packed.decision_id,
         time=from_us(packed.time_us),
         user_id=packed.user_id,
         surface=packed.surface,
-        candidates=Candidates(packed.user_id, item_ids, features, packed.remaining_visits),
+        candidates=Candidates(packed.user_id, item_ids, features, packed.remaining_visits, groups),
         plan=Plan(packed.level, packed.reason, _array(packed.scores, "f8")),
         pmf=_array(packed.pmf, "f8"),
         chosen=_array(packed.chosen, "i8"),
@@ -195,6 +205,7 @@ def _unpack_decision(packed: _Decision) -> Decision:
         model_version=packed.model_version,
         why=tuple(packed.why),
         page_size=packed.page_size,
+        pins=tuple(packed.pins),
     )
 
 

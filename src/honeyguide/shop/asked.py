@@ -18,8 +18,8 @@ def check_user(user_id: str) -> None:
 
 def check_drawn(rules: Rules | None) -> None:
     """InvalidInput where rules would change what a policy draws."""
-    if rules is not None and (rules.boosts or rules.pins or rules.diversity):
-        raise InvalidInput("boosts, pins and diversity would change what is drawn: ask recommend for them")
+    if rules is not None and (rules.boosts or rules.diversity):
+        raise InvalidInput("boosts and diversity would change what is drawn: ask recommend for them")
 
 
 def check_shown(catalog: Catalog, item_id: str, decision: Decision) -> None:

@@ -104,9 +104,9 @@ class Honeyguide:
     ) -> Decision:
         """A page of `k` items for this user, with propensities; in the journal before it is returned.
 
-        `exclude` are item ids not to show, and `rules` narrow the shop's own; boosts, pins and diversity are for
-        `recommend`, for what is drawn is the policy's own answer. A user who was never seen gets the prior over
-        users. UnknownItem, InvalidInput.
+        `exclude` are item ids not to show, nor to pin, and `rules` narrow the shop's own; boosts and diversity are
+        for `recommend`, for what is drawn is the policy's own answer. What is pinned is not drawn. A user who was
+        never seen gets the prior over users. UnknownItem, InvalidInput.
         """
         check_user(user_id)
         time = now or self.clock()
@@ -114,7 +114,8 @@ class Honeyguide:
         history = self.history(user_id)
         name = decision_id or uuid4().hex
         rng = stream(self.settings.seed, name)
-        rows = self._candidates(history, now_us, rng, exclude, rules)
+        ruling = self._ruling(rules, exclude)
+        rows = self._candidates(history, now_us, rng, ruling)
         features = self.model.features(history, rows, now_us)
         horizon = self.settings.explore.horizon_days
         candidates = Candidates(
@@ -122,11 +123,14 @@ class Honeyguide:
             item_ids=tuple(map(self.fitted.catalog.ids.__getitem__, rows.tolist())),
             features=features,
             remaining_visits=self.model.remaining_visits(history, now_us, horizon),
+            groups=self.fitted.items.leaf[rows],
         )
+        size = min(self.settings.explore.k, len(rows)) if k is None else k
         decision = decide(
             self.policy,
             candidates,
-            k=min(self.settings.explore.k, len(rows)) if k is None else k,
+            k=size,
+            pins=ruling.places(rows, size),
             request=Request(name, time, surface, self.policy.name, self.fitted.version),
             rng=rng,
             explain=self._explainer.of(history, rows, features, now_us),
@@ -319,22 +323,24 @@ class Honeyguide:
         history: History,
         now_us: int,
         rng: np.random.Generator,
-        exclude: Collection[str],
-        rules: Rules | None,
+        ruling: Ruling,
     ) -> Rows:
-        check_drawn(rules)
-        ruling = self._ruling(rules, exclude)
-        every = np.arange(len(self.fitted.items))
-        limits = ruling.limits(every) if ruling.groups else None
-        return self._source.rows(history, now_us, rng, allowed=ruling.allowed, limits=limits)
+        limits = ruling.limits(np.arange(len(self.fitted.items))) if ruling.groups else None
+        if limits is not None:
+            for row in ruling.pins.values():
+                limits.take(row)
+        rows = self._source.rows(history, now_us, rng, allowed=ruling.allowed, limits=limits)
+        return with_pins(rows, ruling)
 
     def _ruling(self, rules: Rules | None, exclude: Collection[str]) -> Ruling:
+        check_drawn(rules)
         ruling = self._book.ruling(rules)
-        if exclude:
-            ruling.allowed[self.fitted.catalog.rows(list(exclude))] = False
-            if not ruling.allowed.any():
-                raise InvalidInput("every item is excluded: there is nothing left to show")
-        return ruling
+        if not exclude:
+            return ruling
+        ruling.allowed[self.fitted.catalog.rows(list(exclude))] = False
+        if not ruling.allowed.any():
+            raise InvalidInput("every item is excluded: there is nothing left to show")
+        return replace(ruling, pins={s: row for s, row in ruling.pins.items() if ruling.allowed[row]})
 
     def _open_learner(self, window: timedelta) -> Learner[Tradeoff]:
         policy = make_tradeoff(self.fitted.policy_state, self.settings.explore, seed=self.settings.seed)

@@ -10,10 +10,13 @@ from honeyguide.config import Explore
 from honeyguide.errors import InvalidInput
 from honeyguide.explore.baselines import Ranked, Uniform
 from honeyguide.explore.closed_form import EpsilonGreedy, LinUCB, Softmax, SquareCB
+from honeyguide.explore.diverse import Diverse, Inner
 from honeyguide.explore.feelgood import FeelGood
+from honeyguide.explore.interest_first import InterestFirst
 from honeyguide.explore.posterior import UserPosterior
 from honeyguide.explore.thompson import Thompson
 from honeyguide.explore.tradeoff import Tradeoff
+from honeyguide.interests.items import ItemFacts
 from honeyguide.interests.users import BEHAVIOUR
 from honeyguide.types import Policy, State
 
@@ -27,41 +30,49 @@ NAMES = (
     "thompson-LEVEL",
     "feel-good-OPTIMISM",
     "feel-good-OPTIMISM-at-LEVEL",
+    "interest-first-LEVEL",
+    "interest-first-LEVEL-within-SHARE",
     "epsilon-greedy-EPSILON",
     "epsilon-greedy-decaying-EPSILON",
     "softmax-TEMPERATURE",
     "linucb-ALPHA",
     "squarecb-GAMMA",
     "squarecb-growing-GAMMA",
+    "diverse-DIVERSITY-POLICY",
 )
 _RANKED_BY = MappingProxyType({"popularity": "popularity", "habit": "weight"})
 _NUMBER = r"\d+(?:\.\d+)?(?:e[+-]?\d+)?"
-_NUMBERED = re.compile(rf"(?P<kind>[a-z-]+?)-(?P<first>{_NUMBER})(?:-at-(?P<second>{_NUMBER}))?")
+_NUMBERED = re.compile(
+    rf"(?P<kind>[a-z-]+?)-(?P<first>{_NUMBER})(?:-(?P<word>at|within)-(?P<second>{_NUMBER}))?"
+)
+_DIVERSE = re.compile(rf"diverse-(?P<diversity>{_NUMBER})-(?P<inner>.+)")
 _ROOT = 0.5  # epsilon falls, and gamma grows, with the square root of what was seen
 
-_Make = Callable[[str, UserPosterior, Explore, float], Policy]
+_Make = Callable[[str, UserPosterior, Explore, float, float], Inner]
 
 
-def make_policy(name: str, state: State, explore: Explore, *, seed: int) -> Policy:
+def like(items: ItemFacts) -> tuple[int, int]:
+    """(start, stop) of the features that say what an item is like: its taste components."""
+    return len(BEHAVIOUR), len(BEHAVIOUR) + int(items.vectors.shape[1])
+
+
+def make_policy(
+    name: str, state: State, explore: Explore, *, seed: int, like: tuple[int, int] | None = None
+) -> Policy:
     """The policy of that name: `habit` shows what the user took most, `thompson-0.2` holds the level at 0.2.
 
-    InvalidInput names those there are.
+    `like` (start, stop) are the features by which a diverse one tells what is alike: all but behaviour where it is
+    not given. InvalidInput names the policies there are.
     """
     if name == "uniform":
         return Uniform()
     if name in _RANKED_BY:
         return Ranked(BEHAVIOUR.index(_RANKED_BY[name]), floor=explore.floor, name=name)
-    if name == SERVED:
-        return make_tradeoff(state, explore, seed=seed)
-    posterior = UserPosterior.from_state(state)
-    if name == "greedy":
-        return Thompson(posterior, level=0.0, floor=explore.floor, draws=explore.draws)
-    said = _NUMBERED.fullmatch(name)
-    if said and said["kind"] == "feel-good":
-        return _feel_good(name, posterior, explore, float(said["first"]), float(said["second"] or 1))
-    if said and not said["second"] and said["kind"] in _BY_ONE_NUMBER:
-        return _BY_ONE_NUMBER[said["kind"]](name, posterior, explore, float(said["first"]))
-    raise InvalidInput(f"there is no policy {name!r}. Choose one of {', '.join(NAMES)}, e.g. thompson-0.2")
+    if said := _DIVERSE.fullmatch(name):
+        inner = _believing(said["inner"], state, explore, seed=seed)
+        columns = like or (len(BEHAVIOUR), inner.posterior.prior.dim)
+        return Diverse(inner, diversity=float(said["diversity"]), like=columns, name=name)
+    return _believing(name, state, explore, seed=seed)
 
 
 def make_tradeoff(state: State, explore: Explore, *, seed: int) -> Tradeoff:
@@ -76,6 +87,26 @@ def make_tradeoff(state: State, explore: Explore, *, seed: int) -> Tradeoff:
     )
 
 
+def _believing(name: str, state: State, explore: Explore, *, seed: int) -> Inner:
+    if name == SERVED:
+        return make_tradeoff(state, explore, seed=seed)
+    if name == "greedy":
+        return _thompson(name, UserPosterior.from_state(state), explore, 0.0, 1.0)
+    said = _NUMBERED.fullmatch(name)
+    if said and said["kind"] in _NUMBERS:
+        word, make = _NUMBERS[said["kind"]]
+        if said["word"] in (None, word):
+            first, second = float(said["first"]), float(said["second"] or 1)
+            return make(name, UserPosterior.from_state(state), explore, first, second)
+    raise InvalidInput(
+        f"there is no policy {name!r} that holds a belief. Choose one of {', '.join(NAMES)}, e.g. thompson-0.2"
+    )
+
+
+def _thompson(name: str, posterior: UserPosterior, explore: Explore, level: float, _: float) -> Thompson:
+    return Thompson(posterior, level=level, floor=explore.floor, draws=explore.draws, name=name)
+
+
 def _feel_good(
     name: str, posterior: UserPosterior, explore: Explore, optimism: float, level: float
 ) -> FeelGood:
@@ -84,38 +115,45 @@ def _feel_good(
     )
 
 
-def _thompson(name: str, posterior: UserPosterior, explore: Explore, level: float) -> Thompson:
-    return Thompson(posterior, level=level, floor=explore.floor, draws=explore.draws, name=name)
+def _interest_first(
+    name: str, posterior: UserPosterior, explore: Explore, level: float, within: float
+) -> InterestFirst:
+    return InterestFirst(
+        posterior, level=level, floor=explore.floor, draws=explore.draws, within=within, name=name
+    )
 
 
 def _epsilon_greedy(decay: float) -> _Make:
-    return lambda name, posterior, explore, epsilon: EpsilonGreedy(
+    return lambda name, posterior, explore, epsilon, _: EpsilonGreedy(
         posterior, epsilon=epsilon, floor=explore.floor, decay=decay, name=name
     )
 
 
-def _softmax(name: str, posterior: UserPosterior, explore: Explore, temperature: float) -> Softmax:
+def _softmax(name: str, posterior: UserPosterior, explore: Explore, temperature: float, _: float) -> Softmax:
     return Softmax(posterior, temperature=temperature, floor=explore.floor, name=name)
 
 
-def _linucb(name: str, posterior: UserPosterior, explore: Explore, alpha: float) -> LinUCB:
+def _linucb(name: str, posterior: UserPosterior, explore: Explore, alpha: float, _: float) -> LinUCB:
     return LinUCB(posterior, alpha=alpha, floor=explore.floor, name=name)
 
 
 def _squarecb(growth: float) -> _Make:
-    return lambda name, posterior, explore, gamma: SquareCB(
+    return lambda name, posterior, explore, gamma, _: SquareCB(
         posterior, gamma=gamma, floor=explore.floor, growth=growth, name=name
     )
 
 
-_BY_ONE_NUMBER: MappingProxyType[str, _Make] = MappingProxyType(
+_NUMBERS: MappingProxyType[str, tuple[str, _Make]] = MappingProxyType(
     {
-        "thompson": _thompson,
-        "epsilon-greedy": _epsilon_greedy(0.0),
-        "epsilon-greedy-decaying": _epsilon_greedy(_ROOT),
-        "softmax": _softmax,
-        "linucb": _linucb,
-        "squarecb": _squarecb(0.0),
-        "squarecb-growing": _squarecb(_ROOT),
+        # the word before a second number, where one may be given; it is 1 where it is not
+        "thompson": ("", _thompson),
+        "feel-good": ("at", _feel_good),
+        "interest-first": ("within", _interest_first),
+        "epsilon-greedy": ("", _epsilon_greedy(0.0)),
+        "epsilon-greedy-decaying": ("", _epsilon_greedy(_ROOT)),
+        "softmax": ("", _softmax),
+        "linucb": ("", _linucb),
+        "squarecb": ("", _squarecb(0.0)),
+        "squarecb-growing": ("", _squarecb(_ROOT)),
     }
 )

@@ -120,8 +120,7 @@ def listed(
     if k < 1:
         raise InvalidInput(f"k must be at least 1, got {k}")
     boosted = ruling.boosted(scores, rows)
-    place = {int(row): at for at, row in enumerate(rows)}
-    pins = {slot: place[row] for slot, row in ruling.pins.items() if slot < k}
+    pins = ruling.places(rows, k)
     diverse = make_diverse(ruling.diversify, boosted, vectors, ruling.diversity)
     chosen = choose(diverse, ruling.limits(rows), k, pins)
     return tuple(

@@ -44,6 +44,11 @@ class Ruling:
         """The limits of a page that is made of some rows."""
         return Limits(len(rows), tuple(group[rows] for group in self.groups), self.most)
 
+    def places(self, rows: Rows, k: int) -> dict[int, int]:
+        """What is pinned to the first `k` slots, by its place among some rows, which hold it."""
+        at = {int(row): place for place, row in enumerate(rows)}
+        return {slot: at[row] for slot, row in self.pins.items() if slot < k}
+
     def boosted(self, scores: Floats, rows: Rows) -> Floats:
         """(r,): the scores of some rows times their factors; what is below 0 is divided, so that up stays up."""
         factor = self.boost[rows]
