@@ -10,7 +10,7 @@ from honeyguide.checks import estimator as laws
 from honeyguide.checks.estimator import CHECKS_ESTIMATOR, EstimatorCheck
 from honeyguide.checks.policy import LawBroken
 from honeyguide.errors import NoSupport
-from honeyguide.evaluate.ope import IPS, SNIPS, kish
+from honeyguide.evaluate.ope import DR, IIPS, IPS, SNIPS, Answer
 from honeyguide.types import Decision, Estimate, Estimator, Floats, Policy
 
 Decisions = Sequence[Decision]
@@ -23,19 +23,18 @@ class RawMean(SNIPS):
 
 
 class IgnoresPropensities(IPS):
-    def _weights(self, decision: Decision, target: Policy | None) -> Floats:
-        return super()._weights(replace(decision, propensities=np.ones(len(decision.chosen))), target)
+    def ask(self, decision: Decision, target: Policy | None) -> Answer:
+        return super().ask(replace(decision, propensities=np.ones(len(decision.chosen))), target)
 
 
 class IgnoresSlotsBefore(IPS):
-    def _weights(self, decision: Decision, target: Policy | None) -> Floats:
-        weights = super()._weights(decision, target)
-        return np.asarray(weights / np.append(1.0, weights[:-1]))
+    def _weights(self, answer: Answer) -> Floats:
+        return answer.ratio
 
 
 class WeighsSlotsByTheWholePage(IPS):
-    def _weights(self, decision: Decision, target: Policy | None) -> Floats:
-        return np.full(len(decision.chosen), len(decision.chosen) * super()._weights(decision, target)[-1])
+    def _weights(self, answer: Answer) -> Floats:
+        return np.full(len(answer.ratio), len(answer.ratio) * super()._weights(answer)[-1])
 
 
 class Stretched(SNIPS):
@@ -80,21 +79,36 @@ class TrustsOnePage(SNIPS):
 
 
 class TrustsEqualWeights(SNIPS):
-    def _supported(self, last: Floats) -> float:
-        if kish(last) < 30:
-            raise NoSupport("too few")
-        return kish(last)
+    def __init__(self) -> None:
+        super().__init__(min_mean_weight=0.0)
 
 
 class IgnoresWhatCouldNotBeShown(IPS):
-    def _weights(self, decision: Decision, target: Policy | None) -> Floats:
-        return super()._weights(replace(decision, pmf=np.ones(len(decision.pmf))), target)
+    def ask(self, decision: Decision, target: Policy | None) -> Answer:
+        return super().ask(replace(decision, pmf=np.ones(len(decision.pmf))), target)
 
 
 class OneStreamForAll(IPS):
     def estimate(self, decisions: Decisions, rewards: Rewards, target: Policy | None) -> Estimate:
         numbered = [replace(one, decision_id=f"{number:05}") for number, one in enumerate(decisions)]
         return super().estimate(numbered, rewards, target)
+
+
+class NeverCorrectsItsModel(DR):
+    def _counted(self, weights: Floats) -> Floats:
+        return np.zeros(len(weights))
+
+
+class CorrectsTwice(DR):
+    def _counted(self, weights: Floats) -> Floats:
+        return 2 * weights
+
+
+class TakesWhatStandsAboveForGiven(IIPS):
+    """The ratio given the slots above says what the target would do on this page, not on its own."""
+
+    def _weights(self, answer: Answer) -> Floats:
+        return answer.ratio
 
 
 class LatestCountMost(IPS):
@@ -143,6 +157,9 @@ CAUGHT: list[tuple[Callable[[], Estimator], EstimatorCheck]] = [
     (RawMean, laws.check_value_is_exact_on_a_complete_log),
     (IgnoresSlotsBefore, laws.check_value_is_exact_on_a_complete_log),
     (WeighsSlotsByTheWholePage, laws.check_on_policy_identity),
+    (NeverCorrectsItsModel, laws.check_value_is_exact_on_a_complete_log),
+    (CorrectsTwice, laws.check_value_is_exact_on_a_complete_log),
+    (TakesWhatStandsAboveForGiven, laws.check_value_is_exact_on_a_complete_log),
     (HalfWidth, laws.check_interval_coverage),
     (ThreeWidths, laws.check_interval_coverage),
     (ForgetsThatUsersDiffer, laws.check_interval_coverage),
