@@ -24,8 +24,8 @@ def read_sequence(models: Path) -> SequenceLearning:
         )
     if factors is not None:
         mixture += (
-            f" Factors of all that users ever took tell {factors.share:.0%} of what is new to a user"
-            f"{', the likelier the more of its kind they took' if factors.pull else ''}."
+            f" Factors of all that users ever took tell {factors.share:.0%} of what is new to a user, likelier the "
+            "more of its kind they took."
         )
     if likeness is not None:
         mixture += (

@@ -37,7 +37,7 @@ class Factors:
     trust: Vectors
     near: Rows
     share: float = 0.5
-    pull: float = 0.25
+    pull: float = 0.2
     _kin: csr_matrix = field(init=False, repr=False)
     """(n, n): row j has a 1 for each item that j is among the most alike of."""
 

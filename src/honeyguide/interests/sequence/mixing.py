@@ -16,13 +16,12 @@ from honeyguide.interests.sequence.memory import Memory, followed
 from honeyguide.interests.sequence.model import SequenceModel, softmax
 from honeyguide.interests.sequence.network import SequenceNetwork
 from honeyguide.interests.sequence.ranking import leave_out, ndcg_of, parts_of
-from honeyguide.types import Progress, Rows, Vectors, silent
+from honeyguide.types import Floats, Progress, Rows, Vectors, silent
 
 BACKOFFS = (3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 RECENCIES = (0.5, 0.7, 0.85, 0.95)
 BACKWARDS = (0.3, 1.0)
-SHARES = (0.3, 0.6, 0.9)
-PULLS = (0.0, 0.25)
+SHARES = (0.3, 0.6, 0.9, 1.0)
 RARITIES = (0.1, 0.3, 1.0, 3.0, 10.0)
 Way = TypeVar("Way", bound=Memory | Factors | Likeness | None)
 _ENOUGH = 100  # users with an item new to them, to compare ways by those alone
@@ -46,11 +45,11 @@ def mixed(
 ) -> SequenceModel:
     """The network mixed with what else `known` says, in the way that finds what was held out best by NDCG@k.
 
-    That is what u users have `taken` after `asked`, each item by itself; where enough of it was new to its user, that
-    decides. `new_share` of what is taken is of items new to the log; None has those taken like the ones alike. First
-    comes the memory; then, given contents `vectors` (n, d), factors of all that users ever took; then the likeness of
-    items, unless it loses more than new items are worth: where one name has dozens of items that nobody wants. What
-    is ranked first matters to a shop, and so that decides: by likelihood the network would get more weight.
+    That is what u users have `taken` after `asked`; where enough of it was new to them, that decides. `new_share` of
+    what is taken is of items new to the log; None has those taken like the ones alike. First comes the memory; then,
+    given contents `vectors` (n, d), factors of all that users ever took; then the likeness of items, unless it loses
+    more than new items are worth: where one name has dozens of items that nobody wants. What is ranked first matters
+    to a shop, and so that decides: by likelihood the network would get more weight.
     """
     memories = _memories(known, network.items)
     factorings: Sequence[Factors | None] = [None]
@@ -79,11 +78,11 @@ def _memories(known: Sequences, items: int) -> list[Memory | None]:
 
 
 def _factorings(known: Sequences, alike: Likeness) -> list[Factors | None]:
-    """Without factors, and with them in every way; only without where there is nothing to factor."""
+    """Without factors, and with shares of them; only without where there is nothing to factor."""
     if len(known) < 2 or len(alike.near) < 2:
         return [None]
     factors = Factors.of(known, alike.near)
-    return [None, *(replace(factors, share=share, pull=pull) for share in SHARES for pull in PULLS)]
+    return [None, *(replace(factors, share=share) for share in SHARES)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -142,10 +141,19 @@ class _Choice:
         return chosen
 
     def _gain(self, way: Memory | Factors | Likeness | None) -> float:
-        found = [ndcg_of(_ranks(_mix(way, part), part), self._k) for part in self._parts]
+        found = [_ndcg(_ranks(_mix(way, part), part), part.takers, self._k) for part in self._parts]
         self._met += 1
         self._progress(self._met, self._turns)
         return float(np.concatenate(found).mean())
+
+
+def _ndcg(ranks: Rows, takers: Rows, k: int) -> Floats:
+    """(users who took something,): NDCG@k of all that each of them took."""
+    counts = np.bincount(takers)
+    gains = np.bincount(takers, weights=ndcg_of(ranks, k))
+    best = np.cumsum([0.0, *ndcg_of(np.arange(k), k)])
+    took = counts > 0
+    return np.asarray(gains[took] / best[np.minimum(counts[took], k)])
 
 
 def _ranks(chances: Vectors, part: _Part) -> Rows:
