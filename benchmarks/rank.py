@@ -157,6 +157,9 @@ def options_of(parser: argparse.ArgumentParser) -> argparse.Namespace:
         default=None,
         help="users in a rival's batch, where all items' scores fill memory",
     )
+    parser.add_argument(
+        "--rival-frees", action="store_true", help="a rival gives memory back at once: slower, and less of it"
+    )
     parser.add_argument("--rivals-alone", action="store_true", help="without ours")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="ours and theirs")
     parser.add_argument(
@@ -273,7 +276,9 @@ def answer_of(
             held_out=(split.judged, split.valid.targets),
             vectors=vectors,
         )
-        return run(name, model, Path(folder), k=k, keep_seen=keep_seen, **how)
+        return run(
+            name, model, Path(folder), k=k, keep_memory=not options.rival_frees, keep_seen=keep_seen, **how
+        )
 
 
 def cosine(shop: Shop, history: Sequences) -> Rows:
