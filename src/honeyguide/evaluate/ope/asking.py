@@ -13,8 +13,8 @@ import numpy as np
 
 from honeyguide.errors import NoSupport
 from honeyguide.evaluate.ope.placing import chance_of_place
-from honeyguide.explore.decide import draw, stream
-from honeyguide.types import Candidates, Decision, Floats, Policy
+from honeyguide.explore.decide import draw, rest, stream
+from honeyguide.types import Decision, Floats, Policy
 
 PATHS = 2
 """Pages of the target that are drawn where there are too many to go through."""
@@ -45,21 +45,18 @@ def ask(decision: Decision, target: Policy | None, *, seed: int = 0, whole: bool
     for is not looked into. NoSupport where logging could not show what the target would.
     """
     k, n = len(decision.chosen), len(decision.candidates)
+    slots = np.arange(k)
     if target is None:
         shown = np.zeros((k, n))
-        shown[np.arange(k), decision.chosen] = 1.0
+        shown[slots, decision.chosen] = 1.0
         return Answer(shown, shown, np.ones(k), np.ones(k), 1.0)
-    rng = stream(seed, f"off-policy:{decision.decision_id}")
-    level = target.plan(decision.candidates).level
-    given = _along(decision.candidates, target, decision.chosen.tolist(), rng, level)
-    _check_first_slot(decision, given[0])
-    slots = np.arange(k)
+    asked = _Asked(target, decision, stream(seed, f"off-policy:{decision.decision_id}"))
+    given = asked.along(decision.chosen.tolist())
     ratio = given[slots, decision.chosen] / decision.propensities
-    possible = decision.pmf > 0
-    largest = float((given[0, possible] / decision.pmf[possible]).max())
+    largest = _largest_ratio(decision, given)
     if not whole or k == 1:
         return Answer(given, given, ratio, ratio, largest)
-    placed = _placed(decision.candidates, target, k, rng, level, given[0])
+    placed = asked.placed(given)
     weight = placed[slots, decision.chosen] / chance_of_place(decision)
     return Answer(given, placed, ratio, weight, largest)
 
@@ -69,57 +66,79 @@ def importance_weights(decision: Decision, target: Policy, *, seed: int = 0) -> 
     return np.asarray(np.cumprod(ask(decision, target, seed=seed, whole=False).ratio))
 
 
-def _along(
-    candidates: Candidates, target: Policy, chosen: list[int], rng: np.random.Generator, level: float
-) -> Floats:
-    """(k, n): the target's distribution in each slot of a page on which `chosen` stands above."""
-    left = np.arange(len(candidates))
-    given = np.zeros((len(chosen), len(candidates)))
-    for slot, row in enumerate(chosen):
-        given[slot, left] = target.probabilities(
-            candidates if slot == 0 else candidates.take(left), rng, level=level
-        )
-        left = left[left != row]
-    return given
+class _Asked:
+    """A target that is asked for the slots of one page, from one stream and at one level, as `decide` would."""
+
+    def __init__(self, target: Policy, decision: Decision, rng: np.random.Generator) -> None:
+        self.target, self.rng = target, rng
+        self.candidates = decision.candidates
+        self.k = len(decision.chosen)
+        self.fixed = dict(decision.pins)
+        self.level = target.plan(self.candidates).level
+
+    def along(self, chosen: list[int]) -> Floats:
+        """(k, n): the distribution in each slot of a page on which `chosen` stands above."""
+        drawn = [slot for slot in range(self.k) if slot not in self.fixed]
+        given = self._pinned()
+        for slot in drawn:
+            self._ask([chosen[above] for above in drawn if above < slot], given[slot])
+        return given
+
+    def placed(self, given: Floats) -> Floats:
+        """(k, n): what goes where; exact for small pages, else from pages drawn of the target, which is unbiased.
+
+        The first slot that is drawn is as `given`.
+        """
+        drawn = [slot for slot in range(self.k) if slot not in self.fixed]
+        placed = self._pinned()
+        if not drawn:
+            return placed
+        if perm(len(self.candidates) - len(self.fixed), len(drawn) - 1) <= _EVERY:
+            return self._every(drawn, placed)
+        for _ in range(PATHS):
+            page: list[int] = []
+            for slot in drawn:
+                pmf = self._ask(page, np.zeros(len(self.candidates))) if page else given[slot]
+                placed[slot] += pmf / PATHS
+                page.append(draw(pmf, self.rng))
+        return placed
+
+    def _every(self, drawn: list[int], placed: Floats) -> Floats:
+        pages: list[tuple[list[int], float]] = [([], 1.0)]
+        for slot in drawn:
+            longer = []
+            for page, chance in pages:
+                pmf = self._ask(page, np.zeros(len(self.candidates)))
+                placed[slot] += chance * pmf
+                longer += [([*page, row], chance * float(pmf[row])) for row in np.flatnonzero(pmf).tolist()]
+            pages = longer
+        return placed
+
+    def _ask(self, page: list[int], into: Floats) -> Floats:
+        """`into` (n,) with the chances of the next slot where the rows of `page` stand beside what is pinned."""
+        left, asked = rest(self.candidates, [*self.fixed.values(), *page])
+        into[left] = self.target.probabilities(asked, self.rng, level=self.level)
+        return into
+
+    def _pinned(self) -> Floats:
+        """(k, n): 1 where the shop has fixed what stands there, whoever decides."""
+        table = np.zeros((self.k, len(self.candidates)))
+        for slot, row in self.fixed.items():
+            if slot < self.k:
+                table[slot, row] = 1.0
+        return table
 
 
-def _placed(
-    candidates: Candidates, target: Policy, k: int, rng: np.random.Generator, level: float, first: Floats
-) -> Floats:
-    """(k, n): what the target puts where; exact for small pages, else from pages drawn of it, which is unbiased."""
-    n = len(candidates)
-    if perm(n, k - 1) <= _EVERY:
-        return _every(candidates, target, k, rng, level)
-    placed = np.zeros((k, n))
-    for _ in range(PATHS):
-        left, pmf = np.arange(n), first
-        for slot in range(k):
-            if slot:
-                pmf = target.probabilities(candidates.take(left), rng, level=level)
-            placed[slot, left] += pmf / PATHS
-            left = np.delete(left, draw(pmf, rng))
-    return placed
-
-
-def _every(candidates: Candidates, target: Policy, k: int, rng: np.random.Generator, level: float) -> Floats:
-    n = len(candidates)
-    placed = np.zeros((k, n))
-    pages: list[tuple[tuple[int, ...], float]] = [((), 1.0)]
-    for slot in range(k):
-        longer = []
-        for above, chance in pages:
-            left = np.array([row for row in range(n) if row not in above])
-            pmf = target.probabilities(candidates.take(left) if slot else candidates, rng, level=level)
-            placed[slot, left] += chance * pmf
-            longer += [((*above, int(row)), chance * p) for row, p in zip(left, pmf.tolist(), strict=True)]
-        pages = longer
-    return placed
-
-
-def _check_first_slot(decision: Decision, target: Floats) -> None:
-    hidden = float(target[decision.pmf == 0].sum())
+def _largest_ratio(decision: Decision, given: Floats) -> float:
+    """Of the first slot that was drawn; NoSupport where the log could not show what the target would there."""
+    drawn = np.flatnonzero(~decision.pinned)
+    if not len(drawn):
+        return 1.0
+    target, possible = given[drawn[0]], decision.pmf > 0
+    hidden = float(target[~possible].sum())
     if hidden > 0:
         raise NoSupport(
             f"decision {decision.decision_id!r} could not show what the target shows with probability "
             f"{hidden:.3g}: log with a floor"
         )
+    return float((target[possible] / decision.pmf[possible]).max())

@@ -24,38 +24,44 @@ _SAME = 1e-6
 
 
 def chance_of_place(decision: Decision) -> Floats:
-    """(k,): the chance that the logger put each shown item into its slot."""
-    k, n = len(decision.chosen), len(decision.candidates)
+    """(k,): the chance that the logger put each shown item into its slot; 1 for what the shop has pinned there."""
+    chances = np.ones(len(decision.chosen))
+    drawn = ~decision.pinned
+    rows, k = decision.chosen[drawn], int(drawn.sum())
     floor = ranked_floor(decision)
-    slots = np.arange(k)
     if floor is not None:
-        return np.asarray(_table(n, k, floor)[slots, rank_of(decision)[decision.chosen]])
-    shown = decision.pmf[decision.chosen]
-    waiting = np.array([_not_yet(decision.pmf, slot, shown[slot]) for slot in range(k)])
-    return np.asarray(decision.propensities * waiting)
+        n = len(decision.candidates) - len(decision.pins)
+        chances[drawn] = _table(n, k, floor)[np.arange(k), rank_of(decision)[rows]]
+        return chances
+    waiting = np.array([_not_yet(decision.pmf, slot, decision.pmf[row]) for slot, row in enumerate(rows)])
+    chances[drawn] = decision.propensities[drawn] * waiting
+    return chances
 
 
 def rank_of(decision: Decision) -> Rows:
-    """(n,): each candidate's place by expected reward, 0 for the best."""
-    rank = np.empty(len(decision.candidates), dtype=np.int64)
-    rank[np.argsort(-decision.plan.scores, kind="stable")] = np.arange(len(rank))
+    """(n,): each candidate's place by expected reward, 0 for the best; what is pinned comes last."""
+    scores = decision.plan.scores.copy()
+    scores[[row for _, row in decision.pins]] = -np.inf
+    rank = np.empty(len(scores), dtype=np.int64)
+    rank[np.argsort(-scores, kind="stable")] = np.arange(len(scores))
     return rank
 
 
 def ranked_floor(decision: Decision) -> float | None:
     """The floor of a page drawn from a ranking by expected reward with a floor; None where it was not."""
-    n = len(decision.candidates)
-    floor = float(min(decision.pmf.min() * n, 1.0))
+    n = len(decision.candidates) - len(decision.pins)
     rank = rank_of(decision)
-    expected = np.full(n, floor / n)
-    expected[rank == 0] += 1 - floor
-    if not np.allclose(decision.pmf, expected, rtol=_SAME, atol=0.0):
+    free = rank < n
+    floor = float(min(decision.pmf[free].min(initial=1.0) * n, 1.0))
+    expected = np.full(n, floor / max(n, 1))
+    expected[:1] += 1 - floor
+    by_rank = decision.pmf[np.argsort(rank)][:n]
+    if not np.allclose(by_rank, expected, rtol=_SAME, atol=0.0):
         return None
-    ranks = rank[decision.chosen]
-    for slot, mine in enumerate(ranks):
-        best = mine - (ranks[:slot] < mine).sum() == 0  # nobody better is left
-        chance = floor / (n - slot) + (1 - floor) * best
-        if not np.isclose(decision.propensities[slot], chance, rtol=_SAME, atol=0.0):
+    ranks = rank[decision.chosen[~decision.pinned]]
+    for slot, (mine, logged) in enumerate(zip(ranks, decision.propensities[~decision.pinned], strict=True)):
+        best = mine == (ranks[:slot] < mine).sum()  # nobody better is left
+        if not np.isclose(logged, floor / (n - slot) + (1 - floor) * best, rtol=_SAME, atol=0.0):
             return None
     return round(floor, 9)
 

@@ -61,9 +61,9 @@ class PI(OffPolicy):
 def _page_weight(decision: Decision, placed: Floats) -> float:
     k, n = placed.shape
     floor = ranked_floor(decision)
-    if floor is None:
+    if floor is None or decision.pins:
         raise NoSupport(
-            f"decision {decision.decision_id!r} is no ranking with a floor, so its pairs of items have no known "
+            f"decision {decision.decision_id!r} is no plain ranking with a floor: its pairs of items have no known "
             "chances: use IPS for pages whose slots change each other, DR or IIPS for those that do not"
         )
     rank = rank_of(decision)
