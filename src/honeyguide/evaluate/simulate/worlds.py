@@ -82,7 +82,7 @@ MIXED = World("short and long", short_share=0.7, users=900, visits=25.0)
 RETENTION = World("retention", retention=1.0, boredom=1.0, visits=8.0, users=600)
 POSITION = World("position", position_bias=0.7)
 SEASON = World("season", season=1.0, peak=0.6)
-ONE_VISIT = World("one visit", visits=1.0, users=4000)
+ONE_VISIT = World("one visit", visits=1.0, users=1200)
 ONLY_POPULAR = World("only popular", only_popular=True)
 
 WORLDS = (STATIONARY, ARRIVALS, DRIFT, MIXED, RETENTION, POSITION, SEASON, ONE_VISIT, ONLY_POPULAR)
