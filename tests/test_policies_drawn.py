@@ -11,7 +11,7 @@ from honeyguide.errors import InvalidInput
 from honeyguide.explore.feelgood import FeelGood
 from honeyguide.explore.interest_first import InterestFirst
 from honeyguide.explore.posterior import Prior, UserPosterior
-from honeyguide.explore.shares import win_shares
+from honeyguide.explore.shares import win_shares, win_shares_within
 from honeyguide.explore.thompson import Thompson
 from honeyguide.types import Candidates, Floats, Policy, Rows
 
@@ -48,6 +48,13 @@ def grouped(groups: Rows) -> Candidates:
 def test_weighted_shares_by_hand() -> None:
     scores = np.array([[1.0, 0.0, 0.0], [0.0, 2.0, 2.0], [0.0, 1.0, 0.0]])
     assert win_shares(scores, np.array([0.5, 0.3, 0.2])) == pytest.approx([0.5, 0.15 + 0.2, 0.15])
+
+
+def test_shares_within_groups_are_those_of_each_group_alone() -> None:
+    scores = np.random.default_rng(0).integers(0, 3, size=(50, 9)).astype(float)  # ties are everywhere
+    starts = np.array([0, 1, 5])
+    alone = [win_shares(part) for part in np.split(scores, starts[1:], axis=1)]
+    assert win_shares_within(scores, starts) == pytest.approx(np.concatenate(alone), abs=1e-12)
 
 
 def test_without_optimism_feel_good_is_thompson() -> None:

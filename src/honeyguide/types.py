@@ -181,7 +181,7 @@ class Decision:
             raise InvalidInput("a page shows an item once: chosen must be distinct")
         if not ((self.propensities > 0) & (self.propensities <= 1)).all():
             raise InvalidInput("propensities must lie in (0, 1]")
-        if not (self.propensities[self.pinned] == 1).all():
+        if self.pins and not (self.propensities[self.pinned] == 1).all():
             raise InvalidInput("what is pinned has propensity 1: make decisions with decide()")
 
     @property
@@ -197,7 +197,8 @@ class Decision:
     @property
     def pinned(self) -> NDArray[np.bool_]:
         """(k,): which shown items the shop fixed."""
-        return np.isin(self.chosen, [row for _, row in self.pins])
+        fixed = [row for _, row in self.pins]
+        return np.isin(self.chosen, fixed) if fixed else np.zeros(len(self.chosen), dtype=np.bool_)
 
     @property
     def exploit_rows(self) -> Rows:

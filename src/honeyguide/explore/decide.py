@@ -37,7 +37,9 @@ def rest(candidates: Candidates, page: Sequence[int]) -> tuple[Rows, Candidates]
     """(rows left, ascending; what a policy is asked for the next slot) when the rows of `page` stand on it."""
     if not page:
         return np.arange(len(candidates)), candidates
-    left = np.delete(np.arange(len(candidates)), page)
+    free = np.ones(len(candidates), dtype=np.bool_)
+    free[page] = False
+    left = np.flatnonzero(free)
     return left, candidates.take(left, shown=candidates.features[list(page)])
 
 

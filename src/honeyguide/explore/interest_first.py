@@ -9,7 +9,7 @@ import numpy as np
 from honeyguide.errors import InvalidInput
 from honeyguide.explore.believing import Believing, check_number, expected_rewards, settings_of
 from honeyguide.explore.posterior import UserPosterior
-from honeyguide.explore.shares import win_shares, with_floor
+from honeyguide.explore.shares import win_shares, win_shares_within, with_floor
 from honeyguide.explore.thompson import check_draws, drawn_scores
 from honeyguide.types import Candidates, Floats, Plan, Rows, State
 
@@ -58,12 +58,9 @@ class InterestFirst(Believing):
         first = drawn_scores(self.posterior, candidates, rng, level=width, draws=self.draws)[:, order]
         chances = win_shares(np.maximum.reduceat(first, starts, axis=1))
         mean = expected_rewards(self.posterior, candidates)[order]
-        second = mean + self.within * (first - mean)
-        ends = [*starts[1:].tolist(), len(order)]
+        within = win_shares_within(mean + self.within * (first - mean), starts)
         pmf = np.empty(len(order))
-        for chance, start, end in zip(chances, starts, ends, strict=True):
-            rows = order[start:end]
-            pmf[rows] = chance * win_shares(second[:, start:end]) if chance > 0 else 0.0
+        pmf[order] = np.repeat(chances, np.diff(starts, append=len(order))) * within
         return with_floor(pmf, self.floor)
 
     @classmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from honeyguide.errors import InvalidInput
-from honeyguide.types import Floats
+from honeyguide.types import Floats, Rows
 
 _TIE = 2.0**-30  # scores this close tie: the last bits of a matrix product depend on where an item stands
 
@@ -21,6 +21,17 @@ def win_shares(scores: Floats, weights: Floats | None = None) -> Floats:
         return np.asarray(weights @ (winners / shared))
     if shared.max() == 1:
         return np.asarray(winners.sum(axis=0) / len(scores))
+    return np.asarray((winners / shared).mean(axis=0))
+
+
+def win_shares_within(scores: Floats, starts: Rows) -> Floats:
+    """(n,): the same within each of the groups whose columns of `scores` (draws, n) begin at `starts` (g,).
+
+    The shares of a group sum to 1.
+    """
+    sizes = np.diff(starts, append=scores.shape[1])
+    winners = scores >= np.repeat(np.maximum.reduceat(scores, starts, axis=1), sizes, axis=1) - _TIE
+    shared = np.repeat(np.add.reduceat(winners, starts, axis=1, dtype=np.int64), sizes, axis=1)
     return np.asarray((winners / shared).mean(axis=0))
 
 
