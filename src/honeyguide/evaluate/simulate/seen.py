@@ -70,6 +70,7 @@ class Seen:
             item_ids=tuple(map(ids.__getitem__, rows.tolist())),
             features=self.model.features(history, rows, now_us),
             remaining_visits=self.model.remaining_visits(history, now_us, HORIZON_DAYS),
+            groups=self.model.items.leaf[rows],
         )
 
     def came(self, person: int, nth: int, day: float, rows: Rows) -> None:
