@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import svds
 
@@ -35,7 +36,7 @@ class Factors:
 
     items: Vectors
     trust: Vectors
-    near: Rows
+    near: NDArray[np.integer[Any]]
     share: float = 0.5
     pull: float = 0.2
     _kin: csr_matrix = field(init=False, repr=False)
@@ -46,6 +47,9 @@ class Factors:
             raise InvalidInput(
                 f"share must lie in 0..1 and pull be at least 0, got {self.share}, {self.pull}"
             )
+        object.__setattr__(
+            self, "near", self.near.astype(np.int32)
+        )  # half of what is gathered for every request
         n, k = self.near.shape
         places = (self.near.ravel(), np.repeat(np.arange(n), k))
         kin = csr_matrix((np.ones(n * k, dtype=np.float32), places), shape=(n, n))
@@ -69,7 +73,7 @@ class Factors:
         counts = _counts(sequences, len(self.items))
         user = np.repeat(np.arange(len(sequences)), np.diff(counts.indptr))
         had = user, counts.indices
-        told = self._told(_ones(counts), slice(None)) * self._pulled((counts @ self._kin).toarray())
+        told = self._told(_ones(counts)) * self._pulled((counts @ self._kin).toarray())
         told[had] = 0.0
         whole = told.sum(axis=1, keepdims=True)
         told = np.divide(told, whole, out=np.zeros_like(told), where=whole > _NOTHING)
@@ -87,39 +91,42 @@ class Factors:
 
         Items outside of `pool` count for nothing in the sum of all chances; None counts all.
         """
-        counts = _counts(sequence, len(self.items))
-        had = counts.indices.astype(np.int64)
-        everything = np.arange(len(self.items)) if pool is None else pool
-        asked = np.concatenate([everything, rows])
-        told = self._told(_ones(counts), asked)[0] * self._pulled(self._among(counts, asked))
-        told[np.isin(asked, had)] = 0.0
-        whole = float(told[: len(everything)].sum())
-        chances = chances_of(rows)
+        n = len(self.items)
+        often = np.bincount(sequence.tokens[sequence.tokens < n], minlength=n)
+        had = np.flatnonzero(often)
+        everything = np.arange(n) if pool is None else pool
+        told = self._of_one(often, had, everything)
+        whole = float(told.sum())
         if whole <= _NOTHING:
-            return chances
-        seen = had[np.isin(had, everything)]
-        new = max(1.0 - float(chances_of(seen).sum()), 0.0) if len(seen) else 1.0
-        mixed = (1 - self.share) * chances + self.share * new * told[len(everything) :] / whole
-        return np.where(np.isin(rows, had), chances, mixed).astype(np.float32)
+            return chances_of(rows)
+        inside = np.zeros(n, dtype=np.bool_)
+        inside[everything] = True
+        seen = had[inside[had]]
+        chances = chances_of(np.concatenate([rows, seen]))
+        new = max(1.0 - float(chances[len(rows) :].sum()), 0.0)
+        kept = chances[: len(rows)]
+        mixed = (1 - self.share) * kept + self.share * new / whole * self._of_one(often, had, rows)
+        return np.where(often[rows] > 0, kept, mixed).astype(np.float32)
 
-    def _told(self, taken: csr_matrix, rows: Rows | slice) -> Floats:
+    def _of_one(self, often: Rows, had: Rows, rows: Rows) -> Floats:
+        """(r,): what is told of some items for one user, who took all (n,) so `often`, those they had being 0."""
+        user = self.items[had].sum(axis=0) * self.trust
+        told = np.maximum(self.items[rows] @ user, 0.0) * self._pulled(often[self.near[rows]].sum(axis=1))
+        return np.where(often[rows] > 0, 0.0, told)
+
+    def _told(self, taken: csr_matrix) -> Floats:
         user = (taken @ self.items) * self.trust
-        return np.asarray(np.maximum(user @ self.items[rows].T, 0.0), dtype=np.float64)
+        return np.asarray(np.maximum(user @ self.items.T, 0.0), dtype=np.float64)
 
-    def _pulled(self, kin: Floats) -> Floats:
+    def _pulled(self, kin: Floats | Rows) -> Floats:
         return np.asarray((1.0 + kin) ** self.pull)
-
-    def _among(self, counts: csr_matrix, rows: Rows) -> Floats:
-        """(r,): how many of one user's events are with the items most alike to each of these."""
-        often = counts.toarray()[0]
-        return np.asarray(often[self.near[rows]].sum(axis=1))
 
     def state(self) -> State:
         """The factors as named arrays."""
         return {
             "factors.items": self.items,
             "factors.trust": self.trust,
-            "factors.near": self.near.astype(np.int32),
+            "factors.near": self.near,
             "factors.how": np.array([self.share, self.pull]),
         }
 
@@ -127,8 +134,7 @@ class Factors:
     def from_state(cls, state: State) -> Self:
         """The factors whose `state()` this is."""
         share, pull = state["factors.how"].tolist()
-        near = state["factors.near"].astype(np.int64)
-        return cls(state["factors.items"], state["factors.trust"], near, share, pull)
+        return cls(state["factors.items"], state["factors.trust"], state["factors.near"], share, pull)
 
 
 def _counts(sequences: Sequences, items: int) -> csr_matrix:

@@ -20,6 +20,7 @@ from honeyguide.types import Floats, Rows, State, Vectors
 _WITHIN = 12  # events of a user between two items that count as taken along
 _FADING = 0.8
 _AT_ONCE = 4  # distances that are counted together
+_UNHEARD = 1e-7  # an item so long ago that it weighs less than this says nothing
 _KEPT = 300  # pairs of an item, the most frequent ones
 
 
@@ -92,6 +93,8 @@ class Memory:
         """(u, n) how much a pair of each item counts, and (u,) what is left to the network."""
         n, users = len(self.totals), len(sequences)
         row, token, weight = sequences.by_recency(n, self.recency)
+        heard = weight > _UNHEARD
+        row, token, weight = row[heard], token[heard], weight[heard]
         told = self.totals[token] + self.backoff
         share = np.divide(self._kept[token], told, out=np.zeros(len(token)), where=told > 0)
         each = np.divide(weight, told, out=np.zeros(len(token)), where=told > 0)
