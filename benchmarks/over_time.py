@@ -12,6 +12,7 @@ import numpy as np
 
 from against import Taught, seeds_of, teach, write
 from hits import K, filled, found_of
+from honeyguide.fit.sequence import held_out_users
 from honeyguide.interests.sequence.content import content_of, prices_or_paid
 from honeyguide.interests.sequence.histories import Sequences
 from honeyguide.interests.sequence.likeness import share_of_new
@@ -28,6 +29,8 @@ from times import WEEK_US, Log, Question, TimedShop, moment, read_timed
 WINDOWS = (1, 2, 4)
 EASE_ITEMS = 25_000
 """EASE inverts a matrix of all items by all items: from here on it takes more memory than most machines have."""
+HELD_OUT = 0.1
+"""Of the users, as the product does."""
 Ask = Callable[[Log, int, int], Question]
 """(log, from when, until when) -> what people took in that time."""
 
@@ -79,8 +82,8 @@ def held_back(before: Sequences, seed: int) -> tuple[Sequences, Rows, HeldOut, S
     """(what is learned from, whose last basket is not, its last items, it whole): as a fit does it."""
     cut = before.without_last_moment_of(np.arange(len(before)))
     able = np.flatnonzero(cut.lengths > 0)
-    most = min(max(1, round(0.1 * len(able))), 5000)
-    judged = np.sort(np.random.default_rng(seed).choice(able, most, replace=False))
+    count = held_out_users(len(able), HELD_OUT)
+    judged = np.sort(np.random.default_rng(seed).choice(able, count, replace=False))
     asked = cut.of_users(judged)
     held_out = HeldOut(asked, before.from_last(0)[judged])
     return before.without_last_moment_of(judged), judged, held_out, before.of_users(judged).beyond(asked)

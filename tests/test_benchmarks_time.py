@@ -135,10 +135,10 @@ def test_gaps_show_what_a_user_had_where_that_is_wanted() -> None:
 def test_the_last_event_of_some_is_held_back() -> None:
     before = of(*([user, user + 1] for user in range(20)), [5])
     train, judged, valid, taken = held_back(before, seed=0)
-    assert len(judged) == 2
+    assert len(judged) == 7
     assert lists(valid.sequences) == [[user] for user in judged.tolist()]
     assert valid.targets.tolist() == taken.tokens.tolist() == (judged + 1).tolist()
-    assert len(train.tokens) == len(before.tokens) - 2
+    assert len(train.tokens) == len(before.tokens) - 7
 
 
 def test_lists_show_what_was_had_only_where_that_may_be_wanted() -> None:

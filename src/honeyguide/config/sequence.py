@@ -39,7 +39,8 @@ class Sequence:
     batch: int = 128
     """Users in a batch."""
     held_out: float = 0.1
-    """The last events of this share of the users are not learned from; how they are found says when to stop."""
+    """The last baskets of this share of the users, at least of a thousand or a third, are not learned from; how they
+    are found says when to stop and what to mix in."""
     policies: bool = False
     """Let policies see what is likely next. The pages they learn from are among what the model learned from, so it
     promises them too much: pages of the demo's shop then earn 0.9 % less."""

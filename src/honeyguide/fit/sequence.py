@@ -31,7 +31,8 @@ _SCRATCH = "sequence"
 _MADE_LIKE = 3  # counts what is learned and how: a shop fitted before is fitted anew
 _POOL = 5000  # items that stand for all where one user is asked about
 _SEARCHES = 20_000  # distinct searches that are read, the most frequent ones
-_HELD = 5000  # users whose last event is held out, at the most
+_HELD = 5000  # users whose last basket is held out, at the most
+_LEAST = 1000  # and at the least, or a third of all: to choose a mixture by some hundred is to draw it
 
 
 def sequence_stage(
@@ -169,6 +170,16 @@ def _plan(given: Sequence, seed: int) -> SequencePlan:
     )
 
 
+def held_out_users(able: int, share: float) -> int:
+    """Of how many users the last basket is held out, where so many have one and others before it.
+
+    >>> [held_out_users(able, 0.1) for able in (1, 30, 2000, 20_000, 10**6)]
+    [1, 10, 667, 2000, 5000]
+    """
+    least = min(_LEAST, round(able / 3))
+    return min(max(1, round(share * able), least), _HELD)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Parted:
     """What is learned from, `known`; of some users the events before, `asked`, and what they have `taken` then."""
@@ -194,7 +205,7 @@ def part(sequences: Sequences, settings: Settings) -> Parted:
     if not whole:
         before = sequences.without_last(1)
     able = np.flatnonzero(before.lengths > 0)
-    count = min(max(1, round(settings.sequence.held_out * len(able))), _HELD)
+    count = held_out_users(len(able), settings.sequence.held_out)
     users = np.sort(np.random.default_rng(settings.seed).choice(able, count, replace=False)).astype(np.int64)
     cut = sequences.without_last_moment_of if whole else sequences.without_last_of
     asked = before.of_users(users)
