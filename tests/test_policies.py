@@ -3,86 +3,52 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import import_module
+from pkgutil import iter_modules
 
 import numpy as np
 import pytest
 
-from honeyguide.checks.policy import (
-    CHECKS_LEARNING,
-    CHECKS_POLICY,
-    DIM,
-    N,
-    PolicyCheck,
-    page,
-    train,
-    world,
-)
+from honeyguide import explore
+from honeyguide.checks.policy import DIM, N, PolicyCheck, page, train, world
 from honeyguide.errors import InvalidInput
-from honeyguide.explore import (
-    baselines,
-    closed_form,
-    diverse,
-    feelgood,
-    interest_first,
-    thompson,
-    tradeoff,
-)
 from honeyguide.explore.baselines import Ranked, Uniform
-from honeyguide.explore.closed_form import EpsilonGreedy, LinUCB, Softmax, SquareCB
 from honeyguide.explore.decide import Request, decide, stream
-from honeyguide.explore.diverse import Diverse
-from honeyguide.explore.feelgood import FeelGood
-from honeyguide.explore.interest_first import InterestFirst
 from honeyguide.explore.ledger import Ledger
-from honeyguide.explore.posterior import Prior, UserPosterior
 from honeyguide.explore.thompson import Thompson
 from honeyguide.explore.tradeoff import LEVELS, Outlook, Tradeoff, choose_level
 from honeyguide.types import Plan, Policy
-
-
-def posterior(dim: int) -> UserPosterior:
-    return UserPosterior(Prior.isotropic(dim))
-
+from tests.policy_cases import cases, is_protocol, posterior
+from tests.test_policies_closed_form import MAKES as IN_CLOSED_FORM
+from tests.test_policies_drawn import MAKES as DRAWN
+from tests.test_policies_pages import MAKES as OF_PAGES
 
 MAKES: dict[str, Callable[[int], Policy]] = {
-    "Uniform": lambda dim: Uniform(),
-    "Ranked": lambda dim: Ranked(0, floor=0.05),
     "Thompson-0": lambda dim: Thompson(posterior(dim), level=0.0, floor=0.05, draws=32),
     "Thompson-1": lambda dim: Thompson(posterior(dim), level=1.0, floor=0.05, draws=64),
-    "EpsilonGreedy": lambda dim: EpsilonGreedy(posterior(dim), epsilon=0.1, floor=0.05),
-    "EpsilonGreedy-decaying": lambda dim: EpsilonGreedy(posterior(dim), epsilon=1.0, floor=0.05, decay=0.5),
-    "Softmax": lambda dim: Softmax(posterior(dim), temperature=0.1, floor=0.05),
-    "LinUCB": lambda dim: LinUCB(posterior(dim), alpha=1.0, floor=0.05),
-    "SquareCB": lambda dim: SquareCB(posterior(dim), gamma=50.0, floor=0.05),
-    "SquareCB-growing": lambda dim: SquareCB(posterior(dim), gamma=10.0, floor=0.05, growth=0.5),
-    "FeelGood": lambda dim: FeelGood(posterior(dim), optimism=1.0, floor=0.05, draws=64),
-    "InterestFirst": lambda dim: InterestFirst(posterior(dim), level=1.0, floor=0.05, draws=64, within=0.5),
-    "Diverse": lambda dim: Diverse(
-        Thompson(posterior(dim), level=0.5, floor=0.05, draws=64), diversity=0.3, like=(1, dim)
-    ),
     "Tradeoff": lambda dim: Tradeoff(posterior(dim), epsilon=0.1, page_size=3, floor=0.05, draws=64),
 }
-FORGETFUL = {"Uniform", "Ranked"}
-CASES = [
-    pytest.param(make, check, id=f"{name}:{check.__name__}")
-    for name, make in MAKES.items()
-    for check in (*CHECKS_POLICY, *(() if name in FORGETFUL else CHECKS_LEARNING))
-]
+FORGETFUL: dict[str, Callable[[int], Policy]] = {
+    "Uniform": lambda dim: Uniform(),
+    "Ranked": lambda dim: Ranked(0, floor=0.05),
+}
 
 
-@pytest.mark.parametrize(("make", "check"), CASES)
+@pytest.mark.parametrize(("make", "check"), [*cases(MAKES), *cases(FORGETFUL, learns=False)])
 def test_policy_keeps_the_law(make: Callable[[int], Policy], check: PolicyCheck) -> None:
     check(make)
 
 
 def test_every_policy_is_checked() -> None:
+    modules = [import_module(f"{explore.__name__}.{each.name}") for each in iter_modules(explore.__path__)]
     found = {
         name
-        for module in (baselines, closed_form, diverse, feelgood, interest_first, thompson, tradeoff)
+        for module in modules
         for name, kind in inspect.getmembers(module, inspect.isclass)
-        if hasattr(kind, "probabilities") and kind.__module__ == module.__name__ and kind is not diverse.Inner
+        if hasattr(kind, "probabilities") and kind.__module__ == module.__name__ and not is_protocol(kind)
     }
-    assert found == {type(make(DIM)).__name__ for make in MAKES.values()}
+    makes = {**MAKES, **FORGETFUL, **IN_CLOSED_FORM, **DRAWN, **OF_PAGES}
+    assert found == {type(make(DIM)).__name__ for make in makes.values()}
 
 
 def test_a_decision_can_be_recomputed_from_its_id() -> None:
@@ -199,7 +165,7 @@ def test_every_shown_item_is_explained_by_what_it_is() -> None:
 def test_the_ledger_measures_what_exploring_earned() -> None:
     generous, miserly = Ledger(), Ledger()
     for seed in range(200):
-        decision = page(MAKES["Uniform"](DIM), world(seed), seed)
+        decision = page(FORGETFUL["Uniform"](DIM), world(seed), seed)
         decision = replace(decision, plan=Plan(0.5, "", np.linspace(0.5, 0.1, N)))
         promise = decision.plan.scores[decision.chosen]
         generous.add(decision, np.where(decision.explored, promise * 1.5, promise))

@@ -6,13 +6,25 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from honeyguide.checks.policy import DIM, USERS, K, equal_states, page, pmf_of, reward_of, train, world
+from honeyguide.checks.policy import (
+    DIM,
+    USERS,
+    K,
+    PolicyCheck,
+    equal_states,
+    page,
+    pmf_of,
+    reward_of,
+    train,
+    world,
+)
 from honeyguide.errors import InvalidInput
 from honeyguide.explore.closed_form import EpsilonGreedy, LinUCB, Softmax, SquareCB
 from honeyguide.explore.kinds import Kinds
 from honeyguide.explore.posterior import Prior, UserPosterior
 from honeyguide.explore.thompson import Thompson
 from honeyguide.types import Candidates, Floats, Policy
+from tests.policy_cases import cases, posterior
 
 FLOOR = 0.06
 MakeCounting = Callable[[], EpsilonGreedy | SquareCB]
@@ -38,6 +50,21 @@ def ask(policy: Policy, candidates: Candidates, level: float | None = None) -> F
 def learned(policy: Policy, turns: int = 30) -> Policy:
     train(policy, turns)
     return policy
+
+
+MAKES: dict[str, Callable[[int], Policy]] = {
+    "EpsilonGreedy": lambda dim: EpsilonGreedy(posterior(dim), epsilon=0.1, floor=0.05),
+    "EpsilonGreedy-decaying": lambda dim: EpsilonGreedy(posterior(dim), epsilon=1.0, floor=0.05, decay=0.5),
+    "Softmax": lambda dim: Softmax(posterior(dim), temperature=0.1, floor=0.05),
+    "LinUCB": lambda dim: LinUCB(posterior(dim), alpha=1.0, floor=0.05),
+    "SquareCB": lambda dim: SquareCB(posterior(dim), gamma=50.0, floor=0.05),
+    "SquareCB-growing": lambda dim: SquareCB(posterior(dim), gamma=10.0, floor=0.05, growth=0.5),
+}
+
+
+@pytest.mark.parametrize(("make", "check"), cases(MAKES))
+def test_policy_keeps_the_law(make: Callable[[int], Policy], check: PolicyCheck) -> None:
+    check(make)
 
 
 def test_epsilon_is_spread_evenly_and_the_best_has_the_rest() -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from honeyguide.checks.policy import DIM, N, page, pmf_of, reward_of, train, world
+from honeyguide.checks.policy import DIM, N, PolicyCheck, page, pmf_of, reward_of, train, world
 from honeyguide.errors import InvalidInput
 from honeyguide.explore.feelgood import FeelGood
 from honeyguide.explore.interest_first import InterestFirst
@@ -14,6 +14,7 @@ from honeyguide.explore.posterior import Prior, UserPosterior
 from honeyguide.explore.shares import win_shares, win_shares_within
 from honeyguide.explore.thompson import Thompson
 from honeyguide.types import Candidates, Floats, Policy, Rows
+from tests.policy_cases import cases, posterior
 
 FLOOR = 0.06
 DRAWS = 64
@@ -43,6 +44,17 @@ def unfloored(pmf: Floats) -> Floats:
 
 def grouped(groups: Rows) -> Candidates:
     return replace(world(), groups=groups)
+
+
+MAKES: dict[str, Callable[[int], Policy]] = {
+    "FeelGood": lambda dim: FeelGood(posterior(dim), optimism=1.0, floor=0.05, draws=64),
+    "InterestFirst": lambda dim: InterestFirst(posterior(dim), level=1.0, floor=0.05, draws=64, within=0.5),
+}
+
+
+@pytest.mark.parametrize(("make", "check"), cases(MAKES))
+def test_policy_keeps_the_law(make: Callable[[int], Policy], check: PolicyCheck) -> None:
+    check(make)
 
 
 def test_weighted_shares_by_hand() -> None:

@@ -12,6 +12,7 @@ from honeyguide.checks.policy import (
     TIME,
     LawBroken,
     N,
+    PolicyCheck,
     equal_states,
     page,
     pmf_of,
@@ -31,6 +32,7 @@ from honeyguide.explore.thompson import Thompson
 from honeyguide.explore.tradeoff import Tradeoff
 from honeyguide.retrieve.diversity import Limits, Mmr, choose
 from honeyguide.types import Candidates, Decision, Floats, Policy
+from tests.policy_cases import cases, posterior
 
 FLOOR = 0.1
 
@@ -61,6 +63,18 @@ def greedy(floor: float = FLOOR) -> Thompson:
     policy = Thompson(fresh(), level=0.0, floor=floor, draws=2)
     train(policy, 20)
     return policy
+
+
+MAKES: dict[str, Callable[[int], Policy]] = {
+    "Diverse": lambda dim: Diverse(
+        Thompson(posterior(dim), level=0.5, floor=0.05, draws=64), diversity=0.3, like=(1, dim)
+    ),
+}
+
+
+@pytest.mark.parametrize(("make", "check"), cases(MAKES))
+def test_policy_keeps_the_law(make: Callable[[int], Policy], check: PolicyCheck) -> None:
+    check(make)
 
 
 def test_a_pin_stands_in_its_slot_for_certain_and_nowhere_else() -> None:
