@@ -19,7 +19,7 @@ from honeyguide.journal.codec import encode
 from honeyguide.journal.learner import Learner
 from honeyguide.journal.sqlite import SqliteJournal
 from honeyguide.shop.models import Fitted, load_fitted
-from honeyguide.shop.policies import make_policy
+from honeyguide.shop.policies import like, make_policy
 from honeyguide.shop.workspace import Workspace
 from honeyguide.types import Decision, Event
 from tests.fitted import fitted_shop
@@ -109,16 +109,29 @@ def test_a_page_earns_what_the_user_really_bought_in_time(
     assert run.reward.sum() > 0
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tradeoff",
+        "epsilon-greedy-decaying-1",
+        "squarecb-growing-10",
+        "feel-good-1-at-0.3",
+        "interest-first-0.3-within-0.5",
+        "diverse-0.3-linucb-1",
+    ],
+)
 def test_the_kept_journal_refolds_to_the_live_state(
-    workspace: Workspace, fitted: Fitted, traffic: Traffic, tmp_path: Path
+    name: str, workspace: Workspace, fitted: Fitted, traffic: Traffic, tmp_path: Path
 ) -> None:
     journal = SqliteJournal(tmp_path / "journal.db")
     settings = workspace.settings
-    replay = Replay(fitted, traffic, settings, "tradeoff", keep=journal)
-    replay.run()
+    replay = Replay(fitted, traffic, settings, name, keep=journal)
+    assert replay.run().policy == name
     assert journal.counts() == replay.journal.counts()
     assert journal.counts().decisions == len(traffic)
-    policy = make_policy("tradeoff", fitted.policy_state, settings.explore, seed=settings.seed)
+    policy = make_policy(
+        name, fitted.policy_state, settings.explore, seed=settings.seed, like=like(fitted.items)
+    )
     learner = Learner(policy, grade=settings.labels.grade, window=timedelta(days=settings.labels.window_days))
     learner.catch_up(journal)
     journal.close()
