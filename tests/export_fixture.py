@@ -109,7 +109,13 @@ class FixedOdds(Uniform):
 
 
 def page(
-    number: int, *, k: int, policy: Policy, items: tuple[str, ...] = ITEMS, days: float = 0.0
+    number: int,
+    *,
+    k: int,
+    policy: Policy,
+    items: tuple[str, ...] = ITEMS,
+    days: float = 0.0,
+    pins: dict[int, int] | None = None,
 ) -> Decision:
     """Decision `d<number>` for one of seven users; the order of its candidates changes from page to page."""
     rng = stream(7, f"page {number}")
@@ -120,7 +126,7 @@ def page(
     candidates = Candidates(f"user-{number % 7}", tuple(items[i] for i in order), features[order], 2.0)
     time = START + timedelta(days=days, minutes=number)
     request = Request(f"d{number}", time, "home", policy.name, "model-1")
-    return decide(policy, candidates, k=k, request=request, rng=rng)
+    return decide(policy, candidates, k=k, request=request, rng=rng, pins=pins)
 
 
 def feedback(decision: Decision, item_id: str, kind: EventKind = "purchase", *, hours: float = 1.0) -> Event:

@@ -16,7 +16,7 @@ from honeyguide.export.dsjson import slot_pmf
 from honeyguide.export.shop import export_shop
 from honeyguide.shop.workspace import Workspace
 from honeyguide.types import Decision, Policy
-from tests.export_fixture import ITEMS, NOW, FixedOdds, log_of, log_pages, make_shop, page
+from tests.export_fixture import ITEMS, NOW, FixedOdds, journal_of, log_of, log_pages, make_shop, page
 
 POLICIES: tuple[Policy, ...] = (Uniform(), FixedOdds(), Ranked(0, floor=0.1))
 
@@ -91,6 +91,22 @@ def test_with_fixed_odds_p_is_the_pmf_renormalised_over_what_was_left() -> None:
             exact = decision.pmf[left] / decision.pmf[left].sum()
             assert slot_pmf(decision, slot, left) == pytest.approx(exact, abs=1e-12)
             left = np.delete(left, np.searchsorted(left, row))
+
+
+def test_what_was_pinned_has_no_line_and_is_no_candidate(tmp_path: Path) -> None:
+    workspace = make_shop(tmp_path / "pinned")
+    decision = page(7, k=4, policy=Ranked(0, floor=0.1), pins={0: 3, 2: 0})
+    with journal_of(workspace) as journal:
+        journal.append([decision])
+    out = tmp_path / "log.dsjson"
+    export_shop(workspace, "dsjson", out, now=NOW)
+    first, second = (json.loads(line) for line in out.read_text(encoding="utf-8").splitlines())
+    assert (first["EventId"], second["EventId"]) == ("d7#1", "d7#3")
+    ids = decision.candidates.item_ids
+    assert [action["_tag"] for action in first["c"]["_multi"]] == [ids[row] for row in (1, 2, 4)]
+    assert first["p"][0] == decision.propensities[1] == decision.pmf[decision.chosen[1]]
+    assert sum(first["p"]) == pytest.approx(1.0)
+    assert (len(second["p"]), second["p"][0]) == (2, decision.propensities[3])
 
 
 def test_features_and_context_come_back_to_the_bit(shop: Workspace, lines: list[dict[str, Any]]) -> None:

@@ -57,6 +57,19 @@ def settled(shop: Workspace) -> tuple[list[Decision], list[Floats]]:
     return [found.decision for found in pages], [found.rewards for found in pages]
 
 
+def test_what_was_pinned_is_no_round(tmp_path: Path) -> None:
+    workspace = make_shop(tmp_path / "pinned")
+    decision = page(7, k=4, policy=FixedOdds(), pins={0: 3, 2: 0})
+    with journal_of(workspace) as journal:
+        journal.append([decision])
+    export_shop(workspace, "obp", tmp_path / "rounds.npz", now=NOW)
+    found = load(tmp_path / "rounds.npz")
+    assert found["position"].tolist() == [1, 3]
+    assert [found["item_ids"][row] for row in found["action"]] == [decision.item_ids[1], decision.item_ids[3]]
+    assert found["pscore"] == pytest.approx(decision.propensities[[1, 3]])
+    assert found["pscore_cascade"] == pytest.approx(np.cumprod(decision.propensities[[1, 3]]))
+
+
 def target_pmf(decision: Decision, slot: int) -> Floats:
     """What FixedOdds would draw the slot from, given the slots above it: over all candidates."""
     pmf = decision.candidates.features[:, 0].astype(np.float64)

@@ -21,6 +21,7 @@ from honeyguide.checks.policy import (
     world,
 )
 from honeyguide.errors import InvalidInput
+from honeyguide.evaluate.ope import importance_weights
 from honeyguide.explore.baselines import Uniform
 from honeyguide.explore.closed_form import EpsilonGreedy, LinUCB, Softmax, SquareCB
 from honeyguide.explore.decide import Request, decide, rest
@@ -225,6 +226,15 @@ def test_the_diverse_exploit_only_page_is_that_of_maximal_marginal_relevance(div
         found = page(Diverse(inner, diversity=diversity, like=(1, DIM)), candidates, seed, k=6)
         mmr = Mmr(inner.plan(candidates).scores, candidates.features[:, 1:], diversity)
         assert found.chosen.tolist() == choose(mmr, Limits(N), 6).tolist()
+
+
+def test_off_policy_a_diverse_page_with_pins_is_as_likely_under_its_own_policy_as_it_was_logged() -> None:
+    inner = INNER["LinUCB"]()  # in closed form: asked from another stream it answers the same
+    train(inner, 5)
+    own, other = (Diverse(inner, diversity=diversity, like=(0, DIM)) for diversity in (0.6, 0.0))
+    pages = [pinned(own, {1: 3}, seed=seed) for seed in range(10)]
+    assert all(importance_weights(decision, own) == pytest.approx(np.ones(4)) for decision in pages)
+    assert any(importance_weights(decision, other) != pytest.approx(np.ones(4)) for decision in pages)
 
 
 def test_the_propensities_of_a_diverse_page_are_those_of_pages() -> None:

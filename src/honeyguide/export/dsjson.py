@@ -5,10 +5,10 @@ propensity is the probability of that choice. So every slot becomes one line wit
 logged propensity as `_label_probability`, and the slot's own reward; `--cb_explore_adf --dsjson` learns from it with
 exact weights. (VW's slate form, CCB, has one line per page, but rebuilds a slot's probabilities from its own rules.)
 
-`p` sums to 1 over the candidates that were left, the shown one first. In the first slot it is the logged pmf. Below
+`p` sums to 1 over the candidates that were left, the shown one first. In the first line it is the logged pmf. Below
 it only the shown item's probability was logged, and stands there exactly; the rest of the mass lies on the others in
 proportion to the first slot's pmf: exact for a policy with fixed odds, near for one that thinks again at every slot.
-VW learns from `_label_probability` alone.
+VW learns from `_label_probability` alone. What the shop pinned was no choice: it has no line, and is no candidate.
 """
 
 from __future__ import annotations
@@ -85,9 +85,9 @@ class Dsjson:
 
 def slot_pmf(decision: Decision, slot: int, left: Rows) -> Floats:
     """(n,) float64 over the candidates at rows `left`: what the slot was drawn from, as far as it was logged."""
-    if slot == 0:
-        return decision.pmf[left]
     pmf = decision.pmf[left]
+    if decision.pinned[:slot].all():  # nothing was drawn above: this is what the decision holds
+        return pmf
     place = int(np.searchsorted(left, decision.chosen[slot]))
     pmf[place] = 0.0
     if pmf.sum() == 0:  # nothing is known of the others
@@ -102,8 +102,9 @@ def slot_pmf(decision: Decision, slot: int, left: Rows) -> Floats:
 def _lines(page: Page) -> Iterator[_Line]:
     decision, rewards = page.decision, page.rewards.tolist()
     actions = _actions(decision)
-    left = np.arange(len(actions))
-    for slot, row in enumerate(decision.chosen):
+    left = np.delete(np.arange(len(actions)), [row for _, row in decision.pins])
+    for slot in np.flatnonzero(~decision.pinned).tolist():
+        row = decision.chosen[slot]
         place = int(np.searchsorted(left, row))
         order = [place, *(at for at in range(len(left)) if at != place)]
         yield _Line(

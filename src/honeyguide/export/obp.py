@@ -72,17 +72,18 @@ class Obp:
     @staticmethod
     def _append(page: Page, number: int, items: _Items, columns: _Columns) -> None:
         decision = page.decision
-        k = len(decision.chosen)
+        drawn = ~decision.pinned  # what the shop pinned was no choice of any policy
+        k = int(drawn.sum())
         rows = items.add(decision.candidates.item_ids, decision.candidates.features.astype(np.float64))
         columns.append(
             {
-                "action": rows[decision.chosen],
-                "position": np.arange(k),
-                "reward": page.rewards,
-                "pscore": decision.propensities,
+                "action": rows[decision.chosen[drawn]],
+                "position": np.flatnonzero(drawn),
+                "reward": page.rewards[drawn],
+                "pscore": decision.propensities[drawn],
                 "context": np.tile(decision.candidates.features.mean(axis=0, dtype=np.float64), (k, 1)),
                 "slate_id": np.full(k, number),
-                "pscore_cascade": np.cumprod(decision.propensities),
+                "pscore_cascade": np.cumprod(decision.propensities[drawn]),
             }
         )
 
