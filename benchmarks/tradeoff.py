@@ -27,7 +27,7 @@ from honeyguide.evaluate.simulate.shops import SimulatedShop
 from honeyguide.evaluate.simulate.simulate import simulate
 from honeyguide.evaluate.simulate.warm import warm_start
 from honeyguide.evaluate.simulate.worlds import ARRIVALS, DRIFT, ONE_VISIT, ONLY_POPULAR, WORLDS, World
-from honeyguide.shop.policies import make_policy
+from honeyguide.shop.policies import like, make_policy
 from honeyguide.types import Policy, State
 from rows import Row, commit, machine, show
 from simulated import read_simulated
@@ -44,6 +44,8 @@ POLICIES = (
     "popularity",
 )
 QUICK_SCALE, QUICK_SEEDS = 0.1, 2
+FEWEST_PAST = 150
+"""People whose pages the prior is learned from, however few are played."""
 CANNOT_PAY = {ONE_VISIT.name, ONLY_POPULAR.name}
 CHANGES = {ARRIVALS.name, DRIFT.name}
 
@@ -81,20 +83,21 @@ def play(
 ) -> tuple[dict[str, list[Run]], dict[str, float]]:
     """Each policy's runs, one per seed, and the seconds that one took, all policies of a seed in turns."""
     explore = Explore(k=world.k, candidates=world.candidates)
-    warm = warm_start(shop, world, seed=0)
     scaled = replace(world, users=max(round(world.users * scale), 2))
+    warm = warm_start(shop, replace(world, users=max(scaled.users, min(world.users, FEWEST_PAST))), seed=0)
     runs: dict[str, list[Run]] = {name: [] for name in policies}
     seconds = dict.fromkeys(policies, 0.0)
     for seed in range(seeds):
         for name in policies:
             start = time.perf_counter()
-            runs[name].append(simulate(shop, scaled, _maker(name, explore, seed), warm, seed=seed))
+            make = _maker(name, shop, explore, seed)
+            runs[name].append(simulate(shop, scaled, make, warm, seed=seed))
             seconds[name] += (time.perf_counter() - start) / seeds
     return runs, seconds
 
 
-def _maker(name: str, explore: Explore, seed: int) -> Callable[[State], Policy]:
-    return lambda state: make_policy(name, state, explore, seed=seed)
+def _maker(name: str, shop: SimulatedShop, explore: Explore, seed: int) -> Callable[[State], Policy]:
+    return lambda state: make_policy(name, state, explore, seed=seed, like=like(shop.facts))
 
 
 def standings(
