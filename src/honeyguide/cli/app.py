@@ -245,18 +245,43 @@ def evaluate(
     workers: Annotated[
         int | None, typer.Option(help="Processes; one per core when not given.", min=1)
     ] = None,
+    what_if: Annotated[
+        str | None,
+        typer.Option(
+            help="Ask the journal instead what level=0.2, or policy=NAME, would have earned on the served pages."
+        ),
+    ] = None,
+    journal: Annotated[
+        Path | None,
+        typer.Option(help="With --what-if: another journal than the shop's, e.g. reports/replay-journal.db."),
+    ] = None,
+    slots: Annotated[
+        int | None, typer.Option(help="With --what-if: look at the first so many slots of a page.", min=1)
+    ] = None,
+    now: Now = None,
     json: AsJson = False,
 ) -> None:
     """Replay policies on the visits after the fit.
 
     Each policy decides, is rewarded for what the user really took, and learns; beside it stands the page that
-    only exploits. Needs a shop that was fitted with --until.
+    only exploits. Needs a shop that was fitted with --until. With --what-if nothing is replayed: the answer comes
+    from the pages that the shop served, and says how sure it is.
     """
     from honeyguide.cli.evaluating import evaluate_shop
     from honeyguide.cli.show import Stages, show_evaluation
+    from honeyguide.cli.what_if import run_what_if, show_what_if
     from honeyguide.shop.workspace import Workspace
 
     workspace = Workspace.at(shop)
+    if what_if is not None:
+        if policy:
+            raise InvalidInput(f"--what-if takes no --policy: ask for --what-if policy={policy[0]}")
+        with Stages(quiet=json) as stages:
+            found = run_what_if(
+                workspace, what_if, journal=journal, slots=slots, now=moment(now), stages=stages
+            )
+        show_what_if(found, as_json=json)
+        return
     with workspace.alone("evaluate"), Stages(quiet=json) as stages:
         report = evaluate_shop(workspace, policy, workers=workers, stages=stages)
     show_evaluation(report, as_json=json)

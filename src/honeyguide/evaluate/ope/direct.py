@@ -7,6 +7,7 @@ model expected of the item shown. The estimators differ in s, how much of the we
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
@@ -66,11 +67,11 @@ class SNDR(DR):
 class _Partly(DR):
     """Where only part of the weight counts the model's word is taken for the rest, and may be wrong.
 
-    `doubt` is by which share of what it expects there: 1, the default, lets the truth be anything from nothing to
-    twice as much. The interval is wider by that; with 0 it covers chance alone.
+    `doubt` is by which share of what it expects there: a half by default, and 1 lets the truth be anything from
+    nothing to twice as much. The interval is wider by that; with 0 it covers chance alone.
     """
 
-    doubt: float = 1.0
+    doubt: float = 0.5
 
     unbiased: ClassVar[bool] = False
 
@@ -85,10 +86,15 @@ class _Partly(DR):
     def _mass(self, weights: Floats) -> float:
         return float(self._counted(weights).mean())
 
+    def measured(self, answers: Sequence[Answer]) -> float:
+        """Which share of what the target would show was logged often enough to count, from 0 to 1."""
+        weights = np.concatenate([answer.weight for answer in answers])
+        return float(min(self._counted(weights).mean(), 1.0))
+
     def _interval(
-        self, pages: Pages, value: float, influence: Floats, answers: list[Answer]
+        self, pages: Pages, value: float, influence: Floats, answers: list[Answer], *, gain: bool
     ) -> tuple[float, float]:
-        low, high = OffPolicy._interval(self, pages, value, influence, answers)
+        low, high = OffPolicy._interval(self, pages, value, influence, answers, gain=gain)
         taken = pages.per_slot(pages.expected - self._counted(pages.weight) * pages.shown)
         allowed = self.doubt * float(np.abs(taken).sum()) / pages.n
         return low - allowed, high + allowed

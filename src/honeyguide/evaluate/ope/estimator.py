@@ -91,22 +91,43 @@ class OffPolicy(ABC):
         self, decisions: Sequence[Decision], rewards: Sequence[Floats], answers: Sequence[Answer]
     ) -> Estimate:
         """The same from answers that were asked for at their time: of a target that learns as the log goes on."""
+        return self._judge(decisions, rewards, answers, gain=False)
+
+    def gain(
+        self, decisions: Sequence[Decision], rewards: Sequence[Floats], answers: Sequence[Answer]
+    ) -> Estimate:
+        """By how much the target earns more per page than what was logged did: narrower than two estimates apart."""
+        return self._judge(decisions, rewards, answers, gain=True)
+
+    def _judge(
+        self,
+        decisions: Sequence[Decision],
+        rewards: Sequence[Floats],
+        answers: Sequence[Answer],
+        *,
+        gain: bool,
+    ) -> Estimate:
         check_log(decisions, rewards)
         # sums in one fixed order, so that the answer does not depend on the order given, not even in its last bit
         order = sorted(range(len(decisions)), key=lambda i: decisions[i].decision_id)
         log = [self._top(decisions[i]) for i in order]
-        given = [rewards[i][: self.slots] for i in order]
-        return self._judge(log, given, [answers[i] for i in order])
-
-    def _judge(self, log: list[Decision], rewards: list[Floats], answers: list[Answer]) -> Estimate:
-        weights = [self._weights(answer) for answer in answers]
+        given = [answers[i] for i in order]
+        weights = [self._weights(answer) for answer in given]
         effective_n = self._supported(weights)
         if self.clip is not None:
             weights = [np.minimum(weight, self.clip) for weight in weights]
-        pages = self._modelled(pages_of(log, rewards, weights), log, answers)
-        value, influence = self._value(pages)
-        low, high = self._interval(pages, value, influence, answers)
+        pages = pages_of(log, [rewards[i][: self.slots] for i in order], weights)
+        pages = self._modelled(pages, log, given)
+        value, influence = self._versus(pages, gain=gain)
+        low, high = self._interval(pages, value, influence, given, gain=gain)
         return Estimate(value, low, high, len(log), effective_n)
+
+    def _versus(self, pages: Pages, *, gain: bool) -> tuple[float, Floats]:
+        value, influence = self._value(pages)
+        if not gain:
+            return value, influence
+        earned = pages.per_page(pages.reward)
+        return value - float(earned.mean()), influence - (earned - earned.mean()) / pages.n
 
     @abstractmethod
     def _weights(self, answer: Answer) -> Floats:
@@ -155,23 +176,25 @@ class OffPolicy(ABC):
         return effective_n
 
     def _interval(
-        self, pages: Pages, value: float, influence: Floats, answers: list[Answer]
+        self, pages: Pages, value: float, influence: Floats, answers: list[Answer], *, gain: bool
     ) -> tuple[float, float]:
         clusters = int(pages.user.max()) + 1
         if clusters < 2:
             raise NoSupport("all pages belong to one user, so nothing is known of how users differ: log more")
         if self.interval == "bootstrap":
-            return self._bootstrap(pages, clusters)
+            return self._bootstrap(pages, clusters, gain=gain)
         if self.interval == "bernstein":
+            if gain:
+                raise InvalidInput("interval 'bernstein' bounds no differences: choose t or bootstrap")
             return self._bernstein(pages, clusters, answers)
         variance = clusters / (clusters - 1) * float((pages.per_user(influence) ** 2).sum())
         half = float(student_t.ppf((1 + self.level) / 2, clusters - 1) * np.sqrt(variance))
         return value - half, value + half
 
-    def _bootstrap(self, pages: Pages, clusters: int) -> tuple[float, float]:
+    def _bootstrap(self, pages: Pages, clusters: int, *, gain: bool) -> tuple[float, float]:
         rng = np.random.default_rng(self.seed)
         drawn = [
-            self._value(pages.of_users(rng.integers(clusters, size=clusters)))[0]
+            self._versus(pages.of_users(rng.integers(clusters, size=clusters)), gain=gain)[0]
             for _ in range(self.resamples)
         ]
         low, high = np.quantile(drawn, [(1 - self.level) / 2, (1 + self.level) / 2])

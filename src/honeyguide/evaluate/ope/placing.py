@@ -59,10 +59,10 @@ def ranked_floor(decision: Decision) -> float | None:
     if not np.allclose(by_rank, expected, rtol=_SAME, atol=0.0):
         return None
     ranks = rank[decision.chosen[~decision.pinned]]
-    for slot, (mine, logged) in enumerate(zip(ranks, decision.propensities[~decision.pinned], strict=True)):
-        best = mine == (ranks[:slot] < mine).sum()  # nobody better is left
-        if not np.isclose(logged, floor / (n - slot) + (1 - floor) * best, rtol=_SAME, atol=0.0):
-            return None
+    better = np.tril(ranks[None, :] < ranks[:, None]).sum(axis=1)  # than this one, and above it
+    chances = floor / (n - np.arange(len(ranks))) + (1 - floor) * (ranks == better)
+    if not np.allclose(decision.propensities[~decision.pinned], chances, rtol=_SAME, atol=0.0):
+        return None
     return round(floor, 9)
 
 
