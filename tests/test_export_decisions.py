@@ -9,12 +9,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from honeyguide.explore.baselines import Uniform
 from honeyguide.export import decisions as module
 from honeyguide.export.decisions import COLUMNS
 from honeyguide.export.shop import export_shop
 from honeyguide.journal.codec import to_us
 from honeyguide.shop.workspace import Workspace
-from tests.export_fixture import NOW, FixedOdds, feedback, journal_of, log_of, log_pages, make_shop, rows_of
+from tests.export_fixture import (
+    NOW,
+    FixedOdds,
+    feedback,
+    journal_of,
+    log_of,
+    log_pages,
+    make_shop,
+    page,
+    rows_of,
+)
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +55,10 @@ def test_every_slot_is_a_row_with_what_the_journal_holds(shop: Workspace, tmp_pa
     report = export_shop(shop, "decisions-with-features", tmp_path / "log.parquet", now=NOW)
     rows = list(table(tmp_path / "log.parquet"))
     with log_of(shop) as log:
-        slots = [(page, slot) for page in log.pages() for slot in range(len(page.decision.chosen))]
+        slots = [(found, slot) for found in log.pages() for slot in range(len(found.decision.chosen))]
     assert report.files[0].rows == len(rows) == len(slots) == 12 * 3 + 3 * 2
-    for row, (page, slot) in zip(rows, slots, strict=True):
-        decision, reaction = page.decision, page.reactions[slot]
+    for row, (found, slot) in zip(rows, slots, strict=True):
+        decision, reaction = found.decision, found.reactions[slot]
         assert row["decision_id"] == decision.decision_id
         assert (row["time"], row["user_id"], row["surface"]) == (
             to_us(decision.time),
@@ -55,17 +66,26 @@ def test_every_slot_is_a_row_with_what_the_journal_holds(shop: Workspace, tmp_pa
             "home",
         )
         assert (row["slot"], row["item_id"]) == (slot, decision.item_ids[slot])
-        assert row["propensity"] == decision.propensities[slot]
+        assert (row["propensity"], row["pinned"]) == (decision.propensities[slot], decision.pinned[slot])
         assert row["score"] == decision.plan.scores[decision.chosen[slot]]
         assert (row["level"], row["reason"]) == (decision.plan.level, decision.plan.reason)
         assert (row["policy"], row["policy_version"]) == (decision.policy, decision.policy_version)
         assert (row["model_version"], row["page_size"]) == ("model-1", decision.page_size)
-        assert (row["reward"], row["settled"]) == (page.rewards[slot], page.settled)
+        assert (row["reward"], row["settled"]) == (found.rewards[slot], found.settled)
         assert row["reward_kind"] == (reaction.kind if reaction else None)
         assert row["reward_time"] == (reaction.time_us if reaction else None)
         assert row["candidates"] == list(decision.candidates.item_ids)
         assert row["pmf"] == decision.pmf.tolist()
         assert np.array_equal(np.array(row["features"], dtype=np.float32), decision.features[slot])
+
+
+def test_what_was_pinned_is_said_to_be(tmp_path: Path) -> None:
+    workspace = make_shop(tmp_path / "pinned")
+    with journal_of(workspace) as journal:
+        journal.append([page(7, k=3, policy=Uniform(), pins={1: 4})])
+    export_shop(workspace, "decisions", tmp_path / "log.parquet", now=NOW)
+    found = [(row["pinned"], row["propensity"]) for row in table(tmp_path / "log.parquet")]
+    assert found == [(False, 1 / 4), (True, 1.0), (False, pytest.approx(1 / 3))]
 
 
 def test_a_kind_and_a_time_stand_beside_every_reaction(shop: Workspace, tmp_path: Path) -> None:

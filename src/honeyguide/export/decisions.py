@@ -3,13 +3,14 @@
 decision_id, time, user_id, surface       which request it was
 slot, item_id                             from 0 at the top of the page; what was shown there
 propensity                                the probability of this item here, given the slots above it
+pinned                                    whether the shop had fixed it there: propensity 1, under any policy
 score                                     the reward expected of it when it was chosen
 level, reason                             how much was explored in this request, and why
 policy, policy_version, model_version     who decided
 page_size                                 the slots of the page
 reward, reward_kind, reward_time          the best reaction within the window; 0 and NULL where there is none
 settled                                   whether the window was over at the export: else `reward` may still rise
-candidates, pmf                           what the first slot was drawn from, and with which probabilities
+candidates, pmf                           what the first slot drawn was drawn from, and with which probabilities
 features                                  of the shown item, as the policy saw it (`decisions-with-features` only)
 """
 
@@ -37,6 +38,7 @@ COLUMNS = MappingProxyType(
         "slot": "INTEGER",
         "item_id": "VARCHAR",
         "propensity": "DOUBLE",
+        "pinned": "BOOLEAN",
         "score": "DOUBLE",
         "level": "DOUBLE",
         "reason": "VARCHAR",
@@ -57,6 +59,7 @@ _OF_SLOT = {
     "slot": "INTEGER",
     "item_id": "VARCHAR",
     "propensity": "DOUBLE",
+    "pinned": "BOOLEAN",
     "score": "DOUBLE",
     "reward": "DOUBLE",
     "reward_kind": "VARCHAR",
@@ -72,6 +75,7 @@ class _Slot(msgspec.Struct):
     slot: int
     item_id: str
     propensity: float
+    pinned: bool
     score: float
     reward: float
     reward_kind: str | None
@@ -142,11 +146,13 @@ class Decisions:
     def _slots(self, page: Page) -> list[_Slot]:
         decision = page.decision
         scores, propensities = decision.plan.scores[decision.chosen].tolist(), decision.propensities.tolist()
+        pinned = decision.pinned.tolist()
         return [
             _Slot(
                 slot=slot,
                 item_id=item_id,
                 propensity=propensities[slot],
+                pinned=pinned[slot],
                 score=scores[slot],
                 reward=reaction.reward if reaction else 0.0,
                 reward_kind=reaction.kind if reaction else None,
