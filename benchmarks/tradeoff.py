@@ -67,6 +67,8 @@ class Standing:
     of_best_fixed: float
     """Against the fixed setting that earned most, chosen in hindsight."""
     of_oracle: float
+    promised: float
+    """What its scores said that its pages would earn, as a share of what they do: only where scores are rewards."""
     new_users: float
     """Reward a page among a person's first three visits; `old_users` after them."""
     old_users: float
@@ -124,6 +126,7 @@ def standings(
                 high=1 + against.high / greedy,
                 of_best_fixed=mean / fixed,
                 of_oracle=mean / _mean([run.best.sum() for run in each]),
+                promised=_mean([run.believed.sum() for run in each]) / mean,
                 new_users=_mean([run.expected[run.of_new_users()].mean() for run in each]),
                 old_users=_mean([_mean(run.expected[~run.of_new_users()]) for run in each]),
                 new_items=_mean([run.new_reward.sum() for run in each]),
@@ -155,15 +158,15 @@ def show_standings(found: Sequence[Standing]) -> None:
     first = found[0]
     print(f"\n{first.shop}, {first.world}: {first.seeds} seeds of {first.visits:.0f} visits")
     print(
-        f"{'policy':<22}{'earned':>8}{'of greedy':>11}{'95 %':>15}{'of best':>9}{'of oracle':>10}{'new users':>10}"
-        f"{'old':>7}{'new items':>10}{'discov.':>8}{'level':>7}{'below':>7}{'s':>6}"
+        f"{'policy':<22}{'earned':>8}{'of greedy':>11}{'95 %':>15}{'of best':>9}{'of oracle':>10}"
+        f"{'promised':>9}{'new users':>10}{'old':>7}{'new items':>10}{'discov.':>8}{'level':>7}{'below':>7}{'s':>6}"
     )
     for each in found:
         interval = f"{each.low:.3f}..{each.high:.3f}"
         print(
             f"{each.policy:<22}{each.earned:>8.1f}{each.of_greedy:>11.3f}{interval:>15}{each.of_best_fixed:>9.3f}"
-            f"{each.of_oracle:>10.3f}{each.new_users:>10.3f}{each.old_users:>7.3f}{each.new_items:>10.1f}"
-            f"{each.discoveries:>8.0f}{each.level:>7.3f}{each.below_floor:>7.2f}{each.seconds:>6.1f}"
+            f"{each.of_oracle:>10.3f}"
+            f"{each.promised:>9.2f}{each.new_users:>10.3f}{each.old_users:>7.3f}{each.new_items:>10.1f}{each.discoveries:>8.0f}{each.level:>7.3f}{each.below_floor:>7.2f}{each.seconds:>6.1f}"
         )
 
 

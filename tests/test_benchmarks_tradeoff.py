@@ -40,7 +40,7 @@ def run(policy: str, seed: int, expected: list[float], exploit: list[float]) -> 
         expected=np.array(expected),
         exploit=np.array(exploit),
         best=np.ones(3),
-        believed=zeros,
+        believed=2 * np.array(expected),
         level=np.array([0.0, 0.0, 0.3]),
         discoveries=zeros,
         new_reward=zeros,
@@ -64,6 +64,7 @@ def test_standings_compare_with_greedy_and_with_the_best_in_hindsight() -> None:
     assert (ours.low, ours.high) == pytest.approx((1 + margin.low / 1.5, 1 + margin.high / 1.5))
     assert ours.of_best_fixed == pytest.approx(1.65 / 1.8)
     assert ours.of_oracle == pytest.approx(1.65 / 3)
+    assert ours.promised == pytest.approx(2.0)
     assert ours.below_floor == 0.5  # the second season kept 1.8 of 2.1
     assert other.level == pytest.approx(0.1)
 
