@@ -159,9 +159,7 @@ def _pack_decision(decision: Decision) -> _Decision:
             f"its candidates for {candidates.user_id!r}: make it with decide()"
         )
     if candidates.shown is not None or candidates.penalty is not None:
-        raise InvalidInput(
-            "the journal holds candidates as they were before the first slot: without shown, penalty"
-        )
+        raise InvalidInput("candidates are written down as before the first slot: without shown, penalty")
     return _Decision(
         decision_id=decision.decision_id,
         time_us=to_us(decision.time),
