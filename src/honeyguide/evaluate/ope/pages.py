@@ -53,11 +53,9 @@ class Pages:
         """The pages of these users, as often as each is named."""
         size = np.bincount(self.user)
         by_user = np.argsort(self.user, kind="stable")
-        first = np.concatenate([[0], np.cumsum(size)])
-        pages = np.concatenate([by_user[first[user] : first[user + 1]] for user in users])
+        pages = by_user[_runs(_starts(size)[users], size[users])]
         length = np.bincount(self.page, minlength=self.n)
-        start = np.concatenate([[0], np.cumsum(length)])  # slots of a page stand together
-        slots = np.concatenate([np.arange(start[page], start[page + 1]) for page in pages])
+        slots = _runs(_starts(length)[pages], length[pages])  # slots of a page stand together
         return Pages(
             user=np.repeat(np.arange(len(users)), size[users]),
             page=np.repeat(np.arange(len(pages)), length[pages]),
@@ -67,6 +65,15 @@ class Pages:
             expected=self.expected[slots],
             shown=self.shown[slots],
         )
+
+
+def _starts(lengths: Rows) -> Rows:
+    return np.concatenate([[0], np.cumsum(lengths)[:-1]])
+
+
+def _runs(starts: Rows, lengths: Rows) -> Rows:
+    """The numbers from each start on, as many as its length."""
+    return np.arange(lengths.sum()) + np.repeat(starts - _starts(lengths), lengths)
 
 
 def pages_of(log: Sequence[Decision], rewards: Sequence[Floats], weights: Sequence[Floats]) -> Pages:
