@@ -210,6 +210,13 @@ def test_what_is_like_the_page_is_worth_less_by_hand() -> None:
     assert even == pytest.approx([0.5, 0.5])
 
 
+def test_a_penalty_that_is_there_already_counts_beside_likeness() -> None:
+    inner, candidates = three(np.array([1.0, 0.0, 0.0]))
+    _, asked = rest(replace(candidates, penalty=np.array([0.0, 0.0, 0.15])), [0])
+    policy = Diverse(inner, diversity=0.6, like=(1, 3))  # w = 1.5: 0.4 - 0.3 against 0.3 - 0.15 - 0.15
+    assert policy.probabilities(asked, np.random.default_rng(0))[0] == pytest.approx(1 - FLOOR / 2)
+
+
 def test_a_pin_makes_what_is_like_it_worth_less_from_the_first_slot_on() -> None:
     inner, candidates = three(np.array([1.0, 0.0, 0.0]))
     policy = Diverse(inner, diversity=0.8, like=(1, 3))
