@@ -9,7 +9,7 @@ say: households try another brand of what they buy every week.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -39,8 +39,6 @@ class Factors:
     near: NDArray[np.integer[Any]]
     share: float = 0.5
     pull: float = 0.2
-    _kin: csr_matrix = field(init=False, repr=False)
-    """(n, n): row j has a 1 for each item that j is among the most alike of."""
 
     def __post_init__(self) -> None:
         if not (0 <= self.share <= 1 and self.pull >= 0):
@@ -50,10 +48,6 @@ class Factors:
         object.__setattr__(
             self, "near", self.near.astype(np.int32)
         )  # half of what is gathered for every request
-        n, k = self.near.shape
-        places = (self.near.ravel(), np.repeat(np.arange(n), k))
-        kin = csr_matrix((np.ones(n * k, dtype=np.float32), places), shape=(n, n))
-        object.__setattr__(self, "_kin", kin)
 
     @classmethod
     def of(cls, sequences: Sequences, near: Rows, *, rank: int = _RANK) -> Self:
@@ -73,7 +67,7 @@ class Factors:
         counts = _counts(sequences, len(self.items))
         user = np.repeat(np.arange(len(sequences)), np.diff(counts.indptr))
         had = user, counts.indices
-        told = self._told(_ones(counts)) * self._pulled((counts @ self._kin).toarray())
+        told = self._told(_ones(counts)) * self._pulled((counts @ self._kin()).toarray())
         told[had] = 0.0
         whole = told.sum(axis=1, keepdims=True)
         told = np.divide(told, whole, out=np.zeros_like(told), where=whole > _NOTHING)
@@ -113,6 +107,12 @@ class Factors:
         user = self.items[had].sum(axis=0) * self.trust
         told = np.maximum(self.items[rows] @ user, 0.0) * self._pulled(often[self.near[rows]].sum(axis=1))
         return np.where(often[rows] > 0, 0.0, told)
+
+    def _kin(self) -> csr_matrix:
+        """(n, n): row j has a 1 for each item that j is among the most alike of."""
+        n, k = self.near.shape
+        places = (self.near.ravel(), np.repeat(np.arange(n), k))
+        return csr_matrix((np.ones(n * k, dtype=np.float32), places), shape=(n, n))
 
     def _told(self, taken: csr_matrix) -> Floats:
         user = (taken @ self.items) * self.trust
