@@ -18,11 +18,18 @@ check: .venv/.installed
 	$(PY) -m pytest -n 2 -m "not slow" -q
 
 # Rivals' dependencies exclude each other and ours, so each lives by itself.
-bench-setup: .venv/.installed .venv-rivals/rectools/.installed .venv-rivals/recbole/.installed
+bench-setup: .venv/.installed .venv-rivals/rectools/.installed .venv-rivals/recbole/.installed \
+	.venv-rivals/obp/.installed
 
 .venv-rivals/%/.installed: benchmarks/rivals/%/requirements.txt
 	python3 -m venv .venv-rivals/$*
 	.venv-rivals/$*/bin/python -m pip install --quiet -r $<
+	touch $@
+
+# It asks for an older Python than it runs on, and for more than it needs.
+.venv-rivals/obp/.installed: benchmarks/rivals/obp/requirements.txt
+	python3 -m venv .venv-rivals/obp
+	.venv-rivals/obp/bin/python -m pip install --quiet --no-deps --ignore-requires-python -r $<
 	touch $@
 
 .venv/.installed: pyproject.toml constraints.txt
