@@ -31,7 +31,6 @@ ASKED = {
     "min_effective_n": 1e-12,
     "min_mean_weight": 0.0,
 }  # a number whatever the log supports, to see its error
-COVERING = (0.93, 0.97)
 
 
 @dataclass(frozen=True)
