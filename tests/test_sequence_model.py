@@ -16,7 +16,7 @@ from honeyguide.interests.sequence.ranking import best_of, ranks_of
 from honeyguide.interests.train.feed import SequenceFeed
 from honeyguide.interests.train.learn import HeldOut, LearnedSequences, learn_sequences, snapshot
 from honeyguide.interests.train.losses import loss_named
-from honeyguide.interests.train.module import SequenceModule
+from honeyguide.interests.train.module import Dropout, SequenceModule
 from honeyguide.interests.train.plan import SequencePlan
 from honeyguide.plm.train.devices import Place
 from honeyguide.plm.train.feeds import Batch
@@ -275,3 +275,21 @@ def test_bad_plans_and_empty_logs_are_refused(tmp_path: Path) -> None:
         replace(SMALL, loss="hinge")  # type: ignore[arg-type]
     with pytest.raises(InvalidInput, match="at least 1"):
         replace(SMALL, epochs=0)
+
+
+def test_dropout_drops_its_share_and_keeps_the_mean() -> None:
+    drop, x = Dropout(0.4), torch.ones(1003, 101, requires_grad=True)
+    torch.manual_seed(0)
+    found = drop(x)
+    assert (found == 0).float().mean().item() == pytest.approx(102 / 256, abs=0.01)
+    assert found.mean().item() == pytest.approx(1.0, abs=0.02)
+    assert found.max().item() == pytest.approx(256 / 154)
+    found.sum().backward()
+    assert x.grad is not None
+    assert torch.equal(x.grad, found.detach())
+    # places of the same word are drawn apart, and the seed says which
+    assert abs(np.corrcoef((found.detach() > 0).numpy()[:, :8].T)[np.triu_indices(8, 1)]).max() < 0.15
+    torch.manual_seed(0)
+    assert torch.equal(drop(x), found)
+    assert torch.equal(drop.eval()(x), x)
+    assert torch.equal(Dropout(0.0)(x), x)

@@ -44,7 +44,7 @@ class _Softmax:
         if self.temperature is not None:
             read = functional.normalize(read, dim=-1) / self.temperature
         true = (read * right).sum(1) + right_bias
-        false = torch.addmm(bias + self.shift, read, vectors.T).masked_fill(same, _NEVER)
+        false = torch.addmm(bias + self.shift, read, vectors.T).masked_fill_(same, _NEVER)
         return (torch.logaddexp(true, false.logsumexp(1)) - true).mean()
 
 
@@ -58,5 +58,5 @@ class _Gbce:
     def __call__(self, asked: Asked, vectors: Tensor, bias: Tensor, same: Tensor) -> Tensor:
         read, right, right_bias = asked
         true = (read * right).sum(1) + right_bias
-        false = torch.addmm(bias, read, vectors.T).masked_fill(same, _NEVER)
+        false = torch.addmm(bias, read, vectors.T).masked_fill_(same, _NEVER)
         return (functional.softplus(-true) * self.power + functional.softplus(false).sum(1)).mean()

@@ -76,7 +76,7 @@ class Job:
             {"params": others, "weight_decay": 0.0},
         ]
         self._optimiser = torch.optim.AdamW(
-            groups, lr=schedule.learning_rate, fused=place.device.type == "cuda"
+            groups, lr=schedule.learning_rate, fused=place.device.type in ("cpu", "cuda")
         )
         self._make_room()
         self._best: dict[str, torch.Tensor] = {}
