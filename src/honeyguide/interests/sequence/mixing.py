@@ -21,7 +21,7 @@ from honeyguide.types import Floats, Progress, Rows, Vectors, silent
 BACKOFFS = (3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 RECENCIES = (0.5, 0.7, 0.85, 0.95)
 BACKWARDS = (0.3, 1.0)
-SHARES = (0.3, 0.6, 0.9, 1.0)
+SHARES = (0.3, 0.6, 1.0)  # of nearly all, the memory's few sure pairs would still take the first places
 RARITIES = (0.1, 0.3, 1.0, 3.0, 10.0)
 Way = TypeVar("Way", bound=Memory | Factors | Likeness | None)
 _ENOUGH = 100  # users with an item new to them, to compare ways by those alone
