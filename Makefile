@@ -2,13 +2,17 @@
 PY := .venv/bin/python
 export HF_HUB_OFFLINE := 1
 
-.PHONY: demo test check bench-setup clean
+.PHONY: demo test slow check bench-setup clean
 
 demo: .venv/.installed
 	.venv/bin/honeyguide demo
 
 test: .venv/.installed
 	$(PY) -m pytest -n 2
+
+# What `check` leaves out.
+slow: .venv/.installed
+	$(PY) -m pytest -n 2 -m slow -q --durations=15
 
 check: .venv/.installed
 	.venv/bin/ruff check src tests benchmarks
