@@ -2,23 +2,21 @@
 PY := .venv/bin/python
 export HF_HUB_OFFLINE := 1
 
-.PHONY: demo test slow check bench-setup clean
+.PHONY: demo test lint check bench-setup clean
 
 demo: .venv/.installed
 	.venv/bin/honeyguide demo
 
 test: .venv/.installed
-	$(PY) -m pytest -n 2
+	$(PY) -m pytest -n 2 --durations=15
 
-# What `check` leaves out.
-slow: .venv/.installed
-	$(PY) -m pytest -n 2 -m slow -q --durations=15
-
-check: .venv/.installed
+lint: .venv/.installed
 	.venv/bin/ruff check src tests benchmarks
 	.venv/bin/ruff format --check src tests benchmarks
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+
+check: lint
 	$(PY) -m pytest -n 2 -m "not slow" -q
 
 # Rivals' dependencies exclude each other and ours, so each lives by itself.
