@@ -126,6 +126,34 @@ def test_luck_alone_does_not_end_exploring() -> None:
     assert ledger.totals.shortfall(0.05) < 0
 
 
+@pytest.mark.parametrize("too_good", [1.0, 1.7, 2.5])
+@pytest.mark.parametrize("pages", [1, 10, 100])
+def test_pages_that_only_exploit_are_never_below_the_promise_however_good_it_was(
+    too_good: float, pages: int
+) -> None:
+    ledger = Ledger()
+    for seed in range(pages):
+        scores = np.linspace(0.3, 0.1, N)
+        decision = page(FORGETFUL["Uniform"](DIM), world(seed), seed)
+        decision = replace(decision, chosen=np.arange(3), plan=Plan(0.0, "", scores))
+        ledger.add(decision, scores[:3] / too_good)
+    assert ledger.totals.shortfall(0.05) < 0
+
+
+def test_the_pay_off_does_not_depend_on_how_seldom_anything_is_earned() -> None:
+    found = []
+    for seldom in (1.0, 0.01):
+        ledger = Ledger()
+        for seed in range(100):
+            decision = page(FORGETFUL["Uniform"](DIM), world(seed), seed)
+            decision = replace(decision, plan=Plan(0.5, "", seldom * np.linspace(0.5, 0.1, N)))
+            promise = decision.plan.scores[decision.chosen]
+            ledger.add(decision, np.where(decision.explored, promise * 0.5, promise))
+        found.append(ledger.totals.payoff)
+    assert found[0] == pytest.approx(found[1], rel=1e-6)
+    assert 0.5 < found[0] < 0.8
+
+
 def test_the_reason_says_when_the_promise_held_a_level_back() -> None:
     promising = outlook([2.0, 1.95, 1.2], [0.1, 0.5, 1.0], 5.0)
     plan = choose_level(promising, np.zeros(3), 50.0, 1.0, 0.1)

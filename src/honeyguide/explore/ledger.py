@@ -12,9 +12,7 @@ from honeyguide.artifacts import pack_strings, unpack_strings
 from honeyguide.explore.posterior import STEP
 from honeyguide.types import Decision, Floats, State
 
-_SHRINK = (
-    50.0  # slots' worth of belief that exploring pays exactly what it promises, before anything is measured
-)
+_SHRINK = 50.0  # slots' worth of belief that exploring pays as it promises, before anything is measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +30,26 @@ class Totals:
 
     @property
     def calibration(self) -> float:
-        """Earned over promised on exploited slots: choosing the maximum makes promises too good."""
-        return (self.exploited_reward + _SHRINK) / (self.exploited_promise + _SHRINK)
+        """Earned over promised on exploited slots, for promises are too good: choosing the maximum makes them so.
+
+        Of few slots it is near that of all.
+        """
+        promise = self.explored_promise + self.exploited_promise
+        earned = _share(self.explored_reward + self.exploited_reward, promise, 0.0)
+        return _share(self.exploited_reward + earned * self._belief, self.exploited_promise, self._belief)
 
     @property
     def payoff(self) -> float:
         """Earned over promised on explored slots, relative to the exploited ones; 1 before anything is known."""
-        promised = self.explored_promise * self.calibration
-        return min(max((self.explored_reward + _SHRINK) / (max(promised, 0.0) + _SHRINK), 0.0), 2.0)
+        belief = self._belief * self.calibration
+        found = _share(self.explored_reward + belief, self.explored_promise * self.calibration, belief)
+        return min(max(found, 0.0), 2.0)
+
+    @property
+    def _belief(self) -> float:
+        """What so many slots were promised, of those that were shown."""
+        slots = self.explored + self.exploited
+        return _SHRINK * max(self.explored_promise + self.exploited_promise, 0.0) / max(slots, 1.0)
 
     def shortfall(self, epsilon: float) -> float:
         """How far earnings are below (1 - epsilon) of exploit-only's estimate; 0 or less is a kept promise.
@@ -50,6 +60,12 @@ class Totals:
         estimate = self.greedy_promise * self.calibration
         noise = np.sqrt(max(earned, 1.0))
         return float((1 - epsilon) * estimate - earned - noise)
+
+
+def _share(reward: float, promise: float, belief: float) -> float:
+    """Reward over promise and `belief`; 1 where nothing was promised."""
+    promised = max(promise, 0.0) + belief
+    return reward / promised if promised > 0 else 1.0
 
 
 class Ledger:
