@@ -51,7 +51,11 @@ def placed_by(policy: Policy, n: int, k: int) -> Floats:
     return table
 
 
-@pytest.mark.parametrize("policy", [Ranked(0, floor=0.3), Ranked(0, floor=1e-4), Uniform()], ids=repr)
+@pytest.mark.parametrize(
+    "policy",
+    [Ranked(0, floor=0.3), Ranked(0, floor=1e-4), Uniform()],
+    ids=["ranked, floor 0.3", "ranked, floor 0.0001", "uniform"],
+)
 def test_a_ranking_with_a_floor_is_known_and_its_places_are_exact(policy: Policy) -> None:
     table = placed_by(policy, 5, 3)
     for seed in range(20):
