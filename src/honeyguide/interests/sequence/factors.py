@@ -22,6 +22,7 @@ from honeyguide.interests.sequence.histories import Sequences
 from honeyguide.types import Floats, Rows, State, Vectors
 
 _RANK = 64
+_WHOLE = 3000  # up to so many users, or items, all factors are computed and the largest kept
 _NOTHING = 1e-12
 
 
@@ -57,10 +58,10 @@ class Factors:
         most = min(taken.shape) - 1
         if most < 1 or not taken.nnz:
             raise InvalidInput("factors need at least two users and two items: import more events")
-        _, strength, items = svds(taken, k=min(rank, most), v0=np.ones(min(taken.shape), dtype=np.float32))
+        strength, items = _largest(taken, min(rank, most))
         middle = float(np.median(strength)) ** 2
         trust = strength**2 / (strength**2 + max(middle, _NOTHING))
-        return cls(np.ascontiguousarray(items.T, dtype=np.float32), trust.astype(np.float32), near)
+        return cls(items.astype(np.float32), trust.astype(np.float32), near)
 
     def mix(self, sequences: Sequences, chances: Vectors) -> Vectors:
         """(u, n): the chance of each item to be next, out of `chances` (u, n) without; rows keep their sums."""
@@ -145,6 +146,22 @@ def _counts(sequences: Sequences, items: int) -> csr_matrix:
     counts = csr_matrix((np.ones(int(item.sum()), dtype=np.float32), cells), shape=(len(sequences), items))
     counts.sum_duplicates()
     return counts
+
+
+def _largest(taken: csr_matrix, k: int) -> tuple[Floats, Floats]:
+    """(r,) largest singular values, `k` at the most, and their items' vectors (n, r), the same each time."""
+    users, items = taken.shape
+    if min(users, items) > _WHOLE:
+        _, strength, vectors = svds(taken, k=k, v0=np.ones(min(users, items)), rng=np.random.default_rng(0))
+        return strength, vectors.T
+    # where as many are asked for as there are, those of a strength of 0 are any, and another at each time
+    taken = taken.astype(np.float64)
+    square = (taken @ taken.T if users <= items else taken.T @ taken).toarray()
+    values, sides = np.linalg.eigh(square)
+    values, sides = values[-k:], sides[:, -k:]
+    told = values > values[-1] * _NOTHING
+    strength, sides = np.sqrt(values[told]), sides[:, told]
+    return strength, taken.T @ sides / strength if users <= items else sides
 
 
 def _ones(counts: csr_matrix) -> csr_matrix:
