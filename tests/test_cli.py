@@ -230,7 +230,7 @@ def test_a_name_that_is_no_text_is_refused_and_leaves_nothing(run: Runner, tmp_p
         (["interests", "user-1", "--now", "2026-13-01"], "is no moment"),
         (["feedback", "no-such", "sku-1", "purchase"], "no decision 'no-such'"),
         (["evaluate", "--policy", "foo"], "there is no policy 'foo'"),
-        (["evaluate", "--policy", "thompson--1"], "level must be 0 or more"),
+        (["evaluate", "--policy", "thompson--1"], "level must be finite and 0 or more"),
         (["report", "--out", "."], "is a folder"),
         (["fit", "--until", "2020-01-01", *AT], "choose a later --until"),
         (["fit", "--until", "soon"], "is no moment"),

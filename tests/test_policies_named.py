@@ -75,7 +75,6 @@ def test_the_words_in_a_name_are_the_settings() -> None:
             "",
             "thompson",
             "thompson-",
-            "thompson--1",
             "thompson-x",
             "thompson-1-at-2",
             "softmax-nan",
@@ -87,6 +86,11 @@ def test_the_words_in_a_name_are_the_settings() -> None:
 def test_other_names_are_refused_with_those_there_are(name: str) -> None:
     with pytest.raises(InvalidInput, match=r"there is no policy .* linucb-ALPHA"):
         named(name)
+
+
+def test_a_number_that_makes_no_sense_is_refused_as_such() -> None:
+    with pytest.raises(InvalidInput, match="level must be finite and 0 or more"):
+        named("thompson--1")
 
 
 def test_every_policy_is_in_the_documents() -> None:

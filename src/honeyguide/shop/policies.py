@@ -41,7 +41,7 @@ NAMES = (
     "diverse-DIVERSITY-POLICY",
 )
 _RANKED_BY = MappingProxyType({"popularity": "popularity", "habit": "weight"})
-_NUMBER = r"\d+(?:\.\d+)?(?:e[+-]?\d+)?"
+_NUMBER = r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?"
 _NUMBERED = re.compile(
     rf"(?P<kind>[a-z-]+?)-(?P<first>{_NUMBER})(?:-(?P<word>at|within)-(?P<second>{_NUMBER}))?"
 )
