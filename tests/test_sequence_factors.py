@@ -14,6 +14,7 @@ from honeyguide.interests.sequence.likeness import Likeness
 from honeyguide.interests.sequence.memory import Memory
 from honeyguide.interests.sequence.mixing import mixed
 from honeyguide.interests.sequence.model import SequenceModel
+from honeyguide.interests.sequence.ranking import ranks_in, taken_ranks_in
 from honeyguide.types import Vectors
 from tests.test_sequence_likeness import TAKEN, VECTORS
 from tests.test_sequence_memory import LOG, untaught
@@ -146,6 +147,14 @@ def test_factors_are_mixed_in_where_what_counts_is_too_long_ago_for_pairs() -> N
     assert model.score(sequences([0, *long_ago]))[0, :4].argmax() in (0, 1)
     alone = mixed(untaught(), sequences([0, 1]), asked, taken, vectors=np.eye(N, dtype=np.float32))
     assert alone.factors is None
+
+
+def test_ranks_of_baskets_of_one_item_are_those_of_single_items() -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.integers(0, 4, (5, N)).astype(np.float32)  # with ties
+    asked, targets = sequences([0, 1], [2], [], [5, 3], [4]), np.array([1, 3, 0, 5, 2])
+    one = ranks_in(scores.copy(), asked, targets)
+    assert taken_ranks_in(scores.copy(), asked, np.arange(5), targets).tolist() == one.tolist()
 
 
 def test_a_basket_counts_as_one_however_much_is_in_it() -> None:

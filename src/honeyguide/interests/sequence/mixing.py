@@ -15,7 +15,7 @@ from honeyguide.interests.sequence.likeness import Likeness
 from honeyguide.interests.sequence.memory import Memory, followed
 from honeyguide.interests.sequence.model import SequenceModel, softmax
 from honeyguide.interests.sequence.network import SequenceNetwork
-from honeyguide.interests.sequence.ranking import leave_out, ndcg_of, parts_of
+from honeyguide.interests.sequence.ranking import ndcg_of, parts_of, taken_ranks_in
 from honeyguide.types import Floats, Progress, Rows, Vectors, silent
 
 BACKOFFS = (3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
@@ -141,7 +141,14 @@ class _Choice:
         return chosen
 
     def _gain(self, way: Memory | Factors | Likeness | None) -> float:
-        found = [_ndcg(_ranks(_mix(way, part), part), part.takers, self._k) for part in self._parts]
+        found = [
+            _ndcg(
+                taken_ranks_in(_mix(way, part), part.sequences, part.takers, part.targets),
+                part.takers,
+                self._k,
+            )
+            for part in self._parts
+        ]
         self._met += 1
         self._progress(self._met, self._turns)
         return float(np.concatenate(found).mean())
@@ -154,19 +161,6 @@ def _ndcg(ranks: Rows, takers: Rows, k: int) -> Floats:
     best = np.cumsum([0.0, *ndcg_of(np.arange(k), k)])
     took = counts > 0
     return np.asarray(gains[took] / best[np.minimum(counts[took], k)])
-
-
-def _ranks(chances: Vectors, part: _Part) -> Rows:
-    """(t,): the ranks of what was taken, as `ranks_in` has them, of `chances` (u, n), which are lost."""
-    own = chances[part.takers, part.targets]
-    leave_out(chances, part.sequences)
-    chances[part.takers, part.targets] = own  # what was taken stands against the others, had before or not
-    found = np.empty(len(own), dtype=np.int64)
-    for at, (taker, value) in enumerate(zip(part.takers, own, strict=True)):
-        row = chances[taker]
-        ties = int((row == value).sum()) - 1
-        found[at] = int((row > value).sum()) + ties // 2
-    return found
 
 
 def _mix(way: Memory | Factors | Likeness | None, part: _Part) -> Vectors:

@@ -53,6 +53,19 @@ def ranks_in(scores: Vectors, sequences: Sequences, targets: Rows) -> Rows:
     return np.asarray(above + (scores == own[:, None]).sum(axis=1) // 2)
 
 
+def taken_ranks_in(scores: Vectors, sequences: Sequences, takers: Rows, targets: Rows) -> Rows:
+    """(t,): the same where user `takers[i]` took `targets[i]`, both (t,), and a user may have taken several."""
+    own = scores[takers, targets]
+    leave_out(scores, sequences)
+    scores[takers, targets] = own  # what was taken stands against the others, had before or not
+    found = np.empty(len(own), dtype=np.int64)
+    for at, (taker, value) in enumerate(zip(takers, own, strict=True)):
+        row = scores[taker]
+        ties = int((row == value).sum()) - 1
+        found[at] = int((row > value).sum()) + ties // 2
+    return found
+
+
 def leave_out(scores: Vectors, sequences: Sequences) -> None:
     """Put -inf into `scores` (u, n) where a user had the item before."""
     row = np.repeat(np.arange(len(sequences)), sequences.lengths)
