@@ -94,12 +94,21 @@ def test_groups_and_pins_come_back() -> None:
     assert found.pinned.tolist() == [True, False, True]
 
 
-def test_a_decision_from_before_there_were_groups_and_pins_is_still_read() -> None:
+def test_the_chance_of_a_level_that_was_drawn_comes_back() -> None:
+    base = sample_decision(0)
+    decision = replace(base, plan=replace(base.plan, chance=1 / 3))
+    found = decode(encode(decision))
+    assert same_entry(found, decision)
+    assert isinstance(found, Decision)
+    assert found.plan.chance == 1 / 3
+
+
+def test_a_decision_from_before_there_were_groups_pins_and_drawn_levels_is_still_read() -> None:
     old = sample_decision(0)
-    assert (old.candidates.groups, old.pins) == (None, ())
+    assert (old.candidates.groups, old.pins, old.plan.chance) == (None, (), None)
     fields = msgspec.msgpack.decode(BLOB[6:])
-    assert fields[-2:] == [None, []]
-    blob = sealed(DECISION, msgspec.msgpack.encode(fields[:-2]))
+    assert fields[-3:] == [None, [], None]
+    blob = sealed(DECISION, msgspec.msgpack.encode(fields[:-3]))
     assert same_entry(decode(blob), old)
     assert same_content(blob, encode(old))
 

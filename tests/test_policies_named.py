@@ -10,8 +10,11 @@ from honeyguide.errors import InvalidInput
 from honeyguide.explore.believing import Believing
 from honeyguide.explore.closed_form import EpsilonGreedy, SquareCB
 from honeyguide.explore.diverse import Diverse
+from honeyguide.explore.drawn import Drawn
 from honeyguide.explore.feelgood import FeelGood
+from honeyguide.explore.gradient import Gradient
 from honeyguide.explore.interest_first import InterestFirst
+from honeyguide.explore.meta import Champion
 from honeyguide.explore.posterior import Prior, UserPosterior
 from honeyguide.interests.users import BEHAVIOUR
 from honeyguide.shop.policies import NAMES, make_policy
@@ -33,8 +36,8 @@ def filled(pattern: str, number: str) -> str:
 @pytest.mark.parametrize("number", ["0.25", "3", "1e-05"])
 def test_a_policy_is_had_by_its_name(pattern: str, number: str) -> None:
     name = filled(pattern, number)
-    if name == "diverse-3-linucb-3":
-        with pytest.raises(InvalidInput, match="diversity"):
+    if name in {"diverse-3-linucb-3", "champion-3", "champion-1e-05"}:
+        with pytest.raises(InvalidInput, match=r"diversity|share"):
             named(name)
     else:
         assert named(name).name == name
@@ -63,6 +66,12 @@ def test_the_words_in_a_name_are_the_settings() -> None:
     assert isinstance(diverse, Diverse)
     assert (staged.level, staged.within) == (0.4, 0.5)
     assert (diverse.inner.name, diverse.diversity, diverse.like) == ("tradeoff", 0.3, (len(BEHAVIOUR), DIM))
+    proven, long_run = named("champion-0.2"), named("gradient")
+    assert isinstance(proven, Drawn)
+    assert isinstance(long_run, Drawn)
+    assert isinstance(proven.chooser, Champion)
+    assert isinstance(long_run.chooser, Gradient)
+    assert (proven.chooser.share, long_run.chooser.returns.horizon_days) == (0.2, Explore().horizon_days)
     assert make_policy("diverse-0-greedy", STATE, Explore(), seed=0, like=(15, 18)).state()[
         "diverse.settings"
     ].tolist() == [0, 15, 18]

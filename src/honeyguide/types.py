@@ -137,12 +137,18 @@ class Plan:
     """What a policy intends for one request, before anything is sampled.
 
     `scores` is (n,) float64, the expected reward of each candidate; `level` is how much of the posterior's
-    width is acted on (0 is exploit-only, 1 is full Thompson sampling) and `reason` says why in words.
+    width is acted on (0 is exploit-only, 1 is full Thompson sampling) and `reason` says why in words. `chance` is
+    how likely the level was, where it was drawn; the propensities are then those given the level.
     """
 
     level: float
     reason: str
     scores: Floats
+    chance: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.chance is not None and not 0 < self.chance <= 1:
+            raise InvalidInput(f"the chance of a level must lie in (0, 1], got {self.chance}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,6 +10,7 @@ import numpy as np
 
 from honeyguide.errors import InvalidInput
 from honeyguide.explore.closed_form import EpsilonGreedy, LinUCB, Softmax, SquareCB
+from honeyguide.explore.drawn import Drawn
 from honeyguide.explore.feelgood import FeelGood
 from honeyguide.explore.interest_first import InterestFirst
 from honeyguide.explore.posterior import UserPosterior
@@ -27,7 +28,17 @@ class Inner(Policy, Protocol):
 _INNER: MappingProxyType[str, type[Inner]] = MappingProxyType(
     {
         kind.__name__: kind
-        for kind in (EpsilonGreedy, FeelGood, InterestFirst, LinUCB, Softmax, SquareCB, Thompson, Tradeoff)
+        for kind in (
+            Drawn,
+            EpsilonGreedy,
+            FeelGood,
+            InterestFirst,
+            LinUCB,
+            Softmax,
+            SquareCB,
+            Thompson,
+            Tradeoff,
+        )
     }
 )
 

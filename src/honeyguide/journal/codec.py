@@ -54,6 +54,7 @@ class _Decision(msgspec.Struct, array_like=True, frozen=True):
     # entries from before there were these end here
     groups: bytes | None = None
     pins: list[tuple[int, int]] = []
+    chance: float | None = None
 
 
 class _Event(msgspec.Struct, array_like=True, frozen=True):
@@ -181,6 +182,7 @@ def _pack_decision(decision: Decision) -> _Decision:
         page_size=int(decision.page_size),
         groups=None if candidates.groups is None else _raw(candidates.groups, "i8", "groups"),
         pins=[(int(slot), int(row)) for slot, row in decision.pins],
+        chance=None if plan.chance is None else float(plan.chance),
     )
 
 
@@ -194,7 +196,7 @@ def _unpack_decision(packed: _Decision) -> Decision:
         user_id=packed.user_id,
         surface=packed.surface,
         candidates=Candidates(packed.user_id, item_ids, features, packed.remaining_visits, groups),
-        plan=Plan(packed.level, packed.reason, _array(packed.scores, "f8")),
+        plan=Plan(packed.level, packed.reason, _array(packed.scores, "f8"), packed.chance),
         pmf=_array(packed.pmf, "f8"),
         chosen=_array(packed.chosen, "i8"),
         propensities=_array(packed.propensities, "f8"),

@@ -11,8 +11,11 @@ from honeyguide.errors import InvalidInput
 from honeyguide.explore.baselines import Ranked, Uniform
 from honeyguide.explore.closed_form import EpsilonGreedy, LinUCB, Softmax, SquareCB
 from honeyguide.explore.diverse import Diverse, Inner
+from honeyguide.explore.drawn import Chooser, Drawn
 from honeyguide.explore.feelgood import FeelGood
+from honeyguide.explore.gradient import Gradient
 from honeyguide.explore.interest_first import InterestFirst
+from honeyguide.explore.meta import Champion, Corral
 from honeyguide.explore.posterior import UserPosterior
 from honeyguide.explore.thompson import Thompson
 from honeyguide.explore.tradeoff import Tradeoff
@@ -38,6 +41,9 @@ NAMES = (
     "linucb-ALPHA",
     "squarecb-GAMMA",
     "squarecb-growing-GAMMA",
+    "corral",
+    "champion-SHARE",
+    "gradient",
     "diverse-DIVERSITY-POLICY",
 )
 _RANKED_BY = MappingProxyType({"popularity": "popularity", "habit": "weight"})
@@ -45,6 +51,7 @@ _NUMBER = r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?"
 _NUMBERED = re.compile(
     rf"(?P<kind>[a-z-]+?)-(?P<first>{_NUMBER})(?:-(?P<word>at|within)-(?P<second>{_NUMBER}))?"
 )
+_CHAMPION = re.compile(rf"champion-({_NUMBER})")
 _DIVERSE = re.compile(rf"diverse-(?P<diversity>{_NUMBER})-(?P<inner>.+)")
 _ROOT = 0.5  # epsilon falls, and gamma grows, with the square root of what was seen
 
@@ -92,6 +99,9 @@ def _believing(name: str, state: State, explore: Explore, *, seed: int) -> Inner
         return make_tradeoff(state, explore, seed=seed)
     if name == "greedy":
         return _thompson(name, UserPosterior.from_state(state), explore, 0.0, 1.0)
+    if chooser := _chooser(name, explore):
+        posterior = UserPosterior.from_state(state)
+        return Drawn(posterior, chooser, floor=explore.floor, draws=explore.draws, seed=seed, name=name)
     said = _NUMBERED.fullmatch(name)
     if said and said["kind"] in _NUMBERS:
         word, make = _NUMBERS[said["kind"]]
@@ -101,6 +111,15 @@ def _believing(name: str, state: State, explore: Explore, *, seed: int) -> Inner
     raise InvalidInput(
         f"there is no policy {name!r} that holds a belief. Choose one of {', '.join(NAMES)}, e.g. thompson-0.2"
     )
+
+
+def _chooser(name: str, explore: Explore) -> Chooser | None:
+    if name == "corral":
+        return Corral()
+    if name == "gradient":
+        return Gradient(explore.horizon_days)
+    said = _CHAMPION.fullmatch(name)
+    return Champion(float(said[1])) if said else None
 
 
 def _thompson(name: str, posterior: UserPosterior, explore: Explore, level: float, _: float) -> Thompson:
