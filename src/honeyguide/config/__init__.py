@@ -2,6 +2,7 @@
 
 from honeyguide.config.data import Clean, Labels
 from honeyguide.config.decide import Evaluate, Explore, Interests
+from honeyguide.config.experiment import Apprentice, Experiment
 from honeyguide.config.language import Adapt, Compress, Distil, Plm, Teach, Training
 from honeyguide.config.rules import Rules
 from honeyguide.config.sequence import Sequence
@@ -11,10 +12,12 @@ __all__ = [
     "FILE_NAME",
     "STAGES",
     "Adapt",
+    "Apprentice",
     "Clean",
     "Compress",
     "Distil",
     "Evaluate",
+    "Experiment",
     "Explore",
     "Interests",
     "Labels",

@@ -13,6 +13,7 @@ from typing import Any, get_type_hints
 from honeyguide.config.bounds import at_least
 from honeyguide.config.data import Clean, Labels
 from honeyguide.config.decide import Evaluate, Explore, Interests
+from honeyguide.config.experiment import Apprentice, Experiment
 from honeyguide.config.language import Adapt, Compress, Distil, Plm, Teach, Training
 from honeyguide.config.rules import Rules
 from honeyguide.config.sequence import Sequence
@@ -43,6 +44,8 @@ class Settings:
     sequence: Sequence = field(default_factory=Sequence)
     explore: Explore = field(default_factory=Explore)
     rules: Rules = field(default_factory=Rules)
+    experiment: Experiment = field(default_factory=Experiment)
+    apprentice: Apprentice = field(default_factory=Apprentice)
     evaluate: Evaluate = field(default_factory=Evaluate)
 
     def __post_init__(self) -> None:
@@ -63,6 +66,8 @@ STAGES = MappingProxyType(
         "sequence": Sequence,
         "explore": Explore,
         "rules": Rules,
+        "experiment": Experiment,
+        "apprentice": Apprentice,
         "evaluate": Evaluate,
     }
 )

@@ -122,18 +122,23 @@ class Ledger:
 
 
 def _entries(decision: Decision, rewards: Floats) -> NDArray[np.int64]:
-    explored = decision.explored
-    promise = decision.plan.scores[decision.chosen]
-    greedy = decision.plan.scores[decision.exploit_rows].mean()
+    mine = ~decision.pinned  # what the shop fixed was no choice of the policy's
+    if not mine.any():
+        return np.zeros(7, dtype=np.int64)
+    explored, earned = decision.explored[mine], rewards[mine]
+    promise = decision.plan.scores[decision.chosen[mine]]
+    exploited = decision.exploit_rows
+    fixed = [row for _, row in decision.pins]
+    greedy = decision.plan.scores[exploited[~np.isin(exploited, fixed)]].mean()
     rows = np.stack(
         [
             explored,
-            explored * rewards,
+            explored * earned,
             explored * promise,
             ~explored,
-            ~explored * rewards,
+            ~explored * earned,
             ~explored * promise,
-            np.full(len(rewards), greedy),
+            np.full(len(earned), greedy),
         ]
     )
     return np.asarray(np.rint(rows / STEP).astype(np.int64).sum(axis=1))

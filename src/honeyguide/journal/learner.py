@@ -44,8 +44,7 @@ class Learnable(Protocol):
         """Everything learnt."""
         ...
 
-    @classmethod
-    def from_state(cls, state: State) -> Self:
+    def from_state(self, state: State) -> Self:
         """The policy whose `state()` this is."""
         ...
 
@@ -107,7 +106,7 @@ class Learner(Generic[P]):
         if rules != self._rules:
             return self.start_after(memo.start)
         mine = {key.removeprefix(_POLICY): state[key] for key in state if key.startswith(_POLICY)}
-        learner = self._anew(type(self.policy).from_state(mine))
+        learner = self._anew(self.policy.from_state(mine))
         learner._resume(memo)
         return learner
 

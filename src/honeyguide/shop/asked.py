@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Collection, Sequence
+
 from honeyguide.config import Rules
 from honeyguide.data.catalog import Catalog
 from honeyguide.errors import InvalidInput
-from honeyguide.types import Decision
+from honeyguide.types import Decision, Rows
 
 
 def check_user(user_id: str) -> None:
@@ -20,6 +23,28 @@ def check_drawn(rules: Rules | None) -> None:
     """InvalidInput where rules would change what a policy draws."""
     if rules is not None and (rules.boosts or rules.diversity):
         raise InvalidInput("boosts and diversity would change what is drawn: ask recommend for them")
+
+
+def ranked_rows(
+    catalog: Catalog,
+    ranking: Sequence[str],
+    *,
+    k: int | None,
+    exclude: Collection[str],
+    rules: Rules | None,
+) -> Rows:
+    """The rows of the shop's own ranking; UnknownItem, InvalidInput where it cannot be served as it is."""
+    if isinstance(ranking, str) or not len(ranking):
+        raise InvalidInput(f"a ranking is a list of item ids, the first slot's first, got {ranking!r}")
+    if twice := [item for item, times in Counter(ranking).items() if times > 1]:
+        raise InvalidInput(f"a page shows an item once: the ranking names {twice[0]!r} twice")
+    if ruled_out := sorted({*ranking} & {*exclude}):
+        raise InvalidInput(f"item {ruled_out[0]!r} is ranked and excluded at once: drop one of the two")
+    if rules is not None and rules.pins:
+        raise InvalidInput("a ranking fixes every slot by itself: leave the pins out, or the ranking")
+    if k is not None and k > len(ranking):
+        raise InvalidInput(f"k is {k} and the ranking has {len(ranking)} items: lower k, or rank more items")
+    return catalog.rows(list(ranking))
 
 
 def check_shown(catalog: Catalog, item_id: str, decision: Decision) -> None:

@@ -47,13 +47,16 @@ class CandidateSource:
         *,
         allowed: NDArray[np.bool_] | None = None,
         limits: Limits | None = None,
+        first: Rows | None = None,
     ) -> Rows:
         """(min(size, allowed),) distinct rows; `allowed` (n,) leaves out what may not be shown.
 
-        `limits` are over all n items: there are then no more candidates of a group than a page may hold, so that
-        whatever is drawn keeps to them.
+        The rows of `first` are among them. `limits` are over all n items: there are then no more candidates of a
+        group than a page may hold, so that whatever is drawn keeps to them.
         """
         basket = _Basket(len(self.items), self.size, allowed, limits)
+        if first is not None:
+            basket.add(first, 1.0)
         basket.add(self._own(history, now_us), OWN)
         following = NEXT if self.model.sees_next else 0.0
         basket.add(self._next(history, basket.taken, now_us), following)

@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 from uuid import uuid4
 
 import numpy as np
-from numpy.typing import NDArray
 
 from honeyguide.config import Rules, Settings
 from honeyguide.data.table import to_us
-from honeyguide.errors import InvalidInput, UnknownItem
+from honeyguide.errors import InvalidInput
 from honeyguide.explore.decide import Request, decide, stream
-from honeyguide.explore.tradeoff import Tradeoff
+from honeyguide.explore.diverse import Inner
 from honeyguide.interests.users import DAY_US, History
-from honeyguide.journal.learner import Learner
 from honeyguide.journal.protocol import Journal
 from honeyguide.journal.sqlite import SqliteJournal
-from honeyguide.shop.asked import check_drawn, check_shown, check_user
+from honeyguide.shop.asked import check_drawn, check_shown, check_user, ranked_rows
 from honeyguide.shop.beliefs import Beliefs, UserInterest
 from honeyguide.shop.candidates import CandidateSource
 from honeyguide.shop.explain import Explainer
+from honeyguide.shop.learning import Learning
 from honeyguide.shop.models import Fitted, load_fitted
-from honeyguide.shop.policies import make_tradeoff
 from honeyguide.shop.recommend import (
     WIDE,
     Listed,
@@ -42,11 +40,9 @@ from honeyguide.shop.recommend import (
 from honeyguide.shop.related import Neighbour, Neighbours
 from honeyguide.shop.rules import RuleBook, Ruling
 from honeyguide.shop.search import Search
+from honeyguide.shop.split import SHOPS_OWN, apprentice_split, experiment_split, labelled
 from honeyguide.shop.workspace import Workspace
-from honeyguide.types import Candidates, Decision, Event, EventKind, Floats, Rows
-
-_FITTED_AS = "shop.fitted_as"
-_BATCH = 500  # journal records read at once: about 7 MB of decisions
+from honeyguide.types import Candidates, Decision, Event, EventKind, Floats, Policy, Rows
 
 
 def utc_now() -> datetime:
@@ -64,7 +60,6 @@ class Honeyguide:
         self.fitted = fitted
         self.journal = journal
         self.clock = clock
-        labels = settings.labels
         self.model = fitted.shopper_model(settings)
         self._source = CandidateSource(self.model, size=settings.explore.candidates)
         self._wide = CandidateSource(self.model, size=WIDE * settings.explore.candidates)
@@ -73,11 +68,9 @@ class Honeyguide:
         self._neighbours = Neighbours(fitted.catalog, fitted.finding)
         self._search = Search(fitted.catalog, fitted.finding)
         self._book = RuleBook(fitted.catalog, fitted.finding.items, settings.rules)
-        self._folded: dict[str, History] = {}
-        self._feedback: dict[str, Event] = {}
-        self._events_read = 0
-        self._learner: Learner[Tradeoff] = self._open_learner(timedelta(days=labels.window_days))
-        self._catch_up()
+        self._experiment = experiment_split(settings)
+        self._apprentice = apprentice_split(settings)
+        self._learning = Learning(settings, fitted, journal, self.model)
 
     @classmethod
     def open(cls, folder: Path | str, *, clock: Callable[[], datetime] = utc_now) -> Self:
@@ -87,9 +80,13 @@ class Honeyguide:
         return cls(workspace.settings, fitted, SqliteJournal(workspace.journal), clock=clock)
 
     @property
-    def policy(self) -> Tradeoff:
-        """The policy as it has learned so far."""
-        return self._learner.policy
+    def policy(self) -> Inner:
+        """What has been learned so far; in an experiment what its first arm has."""
+        return self._learning.arms.beliefs[0]
+
+    def policy_of(self, user_id: str) -> Policy:
+        """The policy that serves this user: in an experiment that of their arm."""
+        return self._learning.arms.policy_of(user_id)
 
     def decide(
         self,
@@ -100,13 +97,15 @@ class Honeyguide:
         surface: str = "default",
         exclude: Collection[str] = (),
         rules: Rules | None = None,
+        ranking: Sequence[str] | None = None,
         decision_id: str | None = None,
     ) -> Decision:
         """A page of `k` items for this user, with propensities; in the journal before it is returned.
 
         `exclude` are item ids not to show, nor to pin, and `rules` narrow the shop's own; boosts and diversity are
         for `recommend`, for what is drawn is the policy's own answer. What is pinned is not drawn. A user who was
-        never seen gets the prior over users. UnknownItem, InvalidInput.
+        never seen gets the prior over users. `ranking` are item ids in the shop's own order: but for the users of
+        [apprentice] share they are served as they are, and the policy learns beside it. UnknownItem, InvalidInput.
         """
         check_user(user_id)
         time = now or self.clock()
@@ -115,7 +114,13 @@ class Honeyguide:
         name = decision_id or uuid4().hex
         rng = stream(self.settings.seed, name)
         ruling = self._ruling(rules, exclude)
-        rows = self._candidates(history, now_us, rng, ruling)
+        usual, ranked, policy = self.settings.explore.k, None, self.policy_of(user_id)
+        if ranking is not None:
+            ranked = ranked_rows(self.fitted.catalog, ranking, k=k, exclude=exclude, rules=rules)
+            usual = min(usual, len(ranked))
+            if self._apprentice.arm_named(user_id) == SHOPS_OWN:
+                ruling = replace(ruling, pins=dict(enumerate(ranked[: usual if k is None else k].tolist())))
+        rows = self._candidates(history, now_us, rng, ruling, ranked)
         features = self.model.features(history, rows, now_us)
         horizon = self.settings.explore.horizon_days
         candidates = Candidates(
@@ -125,18 +130,19 @@ class Honeyguide:
             remaining_visits=self.model.remaining_visits(history, now_us, horizon),
             groups=self.fitted.items.leaf[rows],
         )
-        size = min(self.settings.explore.k, len(rows)) if k is None else k
+        size = min(usual, len(rows)) if k is None else k
+        splits = (self._experiment, None if ranked is None else self._apprentice)
         decision = decide(
-            self.policy,
+            policy,
             candidates,
             k=size,
             pins=ruling.places(rows, size),
-            request=Request(name, time, surface, self.policy.name, self.fitted.version),
+            request=Request(name, time, surface, labelled(policy.name, splits), self.fitted.version),
             rng=rng,
             explain=self._explainer.of(history, rows, features, now_us),
         )
         self.journal.append([decision])
-        self._catch_up()
+        self._learning.catch_up()
         return decision
 
     def feedback(
@@ -165,12 +171,12 @@ class Honeyguide:
             value=value,
             decision_id=decision_id,
         )
-        self._catch_up()
-        first = self._feedback.get(event.event_id)
+        self._learning.catch_up()
+        first = self._learning.feedback(event.event_id)
         if first is not None and replace(event, time=first.time) == first:
             return first
         self.journal.append([event])
-        self._catch_up()
+        self._learning.catch_up()
         return event
 
     def interests(
@@ -182,7 +188,8 @@ class Honeyguide:
             raise InvalidInput(f"top must be at least 1, got {top}")
         history = self.history(user_id)
         now_us = to_us(now or self.clock())
-        return self._beliefs.of(self.policy.posterior, user_id, history, now_us)[:top]
+        posterior = self._learning.arms.belief_of(user_id).posterior
+        return self._beliefs.of(posterior, user_id, history, now_us)[:top]
 
     def recommend(
         self,
@@ -204,7 +211,9 @@ class Honeyguide:
         ruling = self._book.ruling(rules)
         rng = stream(self.settings.seed, f"recommend:{user_id}")
         rows = with_pins(self._wide.rows(history, now_us, rng, allowed=ruling.allowed), ruling)
-        ranks = scorer or scorer_by(by, self.policy, self.model, self.fitted.heads, user_id)
+        ranks = scorer or scorer_by(
+            by, self._learning.arms.belief_of(user_id), self.model, self.fitted.heads, user_id
+        )
         scores = ranks.scores(history, rows, now_us)
         explain = self._explainer.of(history, rows, self.model.features(history, rows, now_us), now_us)
         why = tuple(explain(at, False) for at in range(len(rows)))
@@ -252,7 +261,7 @@ class Honeyguide:
         want = self.fitted.items.popularity[rows].astype(np.float64)
         if user_id is not None:
             check_user(user_id)
-            scorer = PosteriorScorer(self.policy, self.model, user_id)
+            scorer = PosteriorScorer(self._learning.arms.belief_of(user_id), self.model, user_id)
             want = scorer.scores(self.history(user_id), rows, to_us(now or self.clock()))
         return self._listed(found.reranked(rows, want), rows, found.reasons(rows), ruling, k)
 
@@ -302,12 +311,11 @@ class Honeyguide:
 
     def history(self, user_id: str) -> History:
         """What is known of the user: the fitted history and everything the journal holds since."""
-        return self._folded.get(user_id) or self.fitted.histories.get(user_id) or self.model.start()
+        return self._learning.history(user_id)
 
     def close(self) -> None:
         """Store what was learned beside its journal offset, and let go of the files."""
-        state = {**self._learner.state(), _FITTED_AS: self._stamp}
-        self.journal.save_state(self._learner.offset, state)
+        self._learning.save()
         self.journal.close()
 
     def __enter__(self) -> Self:
@@ -324,12 +332,13 @@ class Honeyguide:
         now_us: int,
         rng: np.random.Generator,
         ruling: Ruling,
+        ranked: Rows | None,
     ) -> Rows:
         limits = ruling.limits(np.arange(len(self.fitted.items))) if ruling.groups else None
         if limits is not None:
             for row in ruling.pins.values():
                 limits.take(row)
-        rows = self._source.rows(history, now_us, rng, allowed=ruling.allowed, limits=limits)
+        rows = self._source.rows(history, now_us, rng, allowed=ruling.allowed, limits=limits, first=ranked)
         return with_pins(rows, ruling)
 
     def _ruling(self, rules: Rules | None, exclude: Collection[str]) -> Ruling:
@@ -341,34 +350,3 @@ class Honeyguide:
         if not ruling.allowed.any():
             raise InvalidInput("every item is excluded: there is nothing left to show")
         return replace(ruling, pins={s: row for s, row in ruling.pins.items() if ruling.allowed[row]})
-
-    def _open_learner(self, window: timedelta) -> Learner[Tradeoff]:
-        policy = make_tradeoff(self.fitted.policy_state, self.settings.explore, seed=self.settings.seed)
-        learner = Learner(policy, grade=self.settings.labels.grade, window=window)
-        stored = self.journal.load_state()
-        if stored is not None:
-            state = dict(stored[1])
-            fitted_as = state.pop(_FITTED_AS, np.empty(0))
-            if np.array_equal(fitted_as, self._stamp):  # else it was fitted anew, or the settings changed
-                return learner.restore(state, self.journal)
-        return learner.start_after(self.fitted.journal_offset)
-
-    @property
-    def _stamp(self) -> NDArray[np.uint8]:
-        return np.frombuffer(f"{self.fitted.version} {self.settings.explore}".encode(), dtype=np.uint8)
-
-    def _catch_up(self) -> None:
-        self._learner.catch_up(self.journal)
-        while records := self.journal.read(self._events_read, _BATCH):
-            for record in records:
-                self._events_read = record.offset
-                if isinstance(record.entry, Event):
-                    self._remember(record.entry)
-
-    def _remember(self, event: Event) -> None:
-        if event.decision_id is not None:
-            self._feedback[event.event_id] = event
-        try:
-            self._folded[event.user_id] = self.model.fold(self.history(event.user_id), event)
-        except UnknownItem:  # it was shown once, and taken out of the catalogue since
-            return

@@ -1,0 +1,97 @@
+"""What an open shop takes from its journal: what its policies learned, and what users did since the fit."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+
+from honeyguide.config import Settings
+from honeyguide.errors import UnknownItem
+from honeyguide.interests.users import History, ShopperModel
+from honeyguide.journal.learner import Learner
+from honeyguide.journal.protocol import Journal
+from honeyguide.shop.arms import ALL_SERVED, Arms
+from honeyguide.shop.models import Fitted
+from honeyguide.shop.policies import like
+from honeyguide.shop.split import experiment_split
+from honeyguide.types import Event
+
+_FITTED_AS = "shop.fitted_as"
+_BATCH = 500  # journal records read at once: about 7 MB of decisions
+
+
+class Learning:
+    """A fold of the journal that goes on where the last one was saved, unless the shop or its settings changed."""
+
+    def __init__(self, settings: Settings, fitted: Fitted, journal: Journal, model: ShopperModel) -> None:
+        self._settings = settings
+        self._fitted = fitted
+        self._journal = journal
+        self._model = model
+        self._folded: dict[str, History] = {}
+        self._feedback: dict[str, Event] = {}
+        self._events_read = 0
+        self._learner = self._open_learner()
+        self.catch_up()
+
+    @property
+    def arms(self) -> Arms:
+        """The policies as they have learned so far."""
+        return self._learner.policy
+
+    def history(self, user_id: str) -> History:
+        """What is known of the user: the fitted history and everything the journal holds since."""
+        return self._folded.get(user_id) or self._fitted.histories.get(user_id) or self._model.start()
+
+    def feedback(self, event_id: str) -> Event | None:
+        """The feedback of this id that was recorded first."""
+        return self._feedback.get(event_id)
+
+    def catch_up(self) -> None:
+        """Take in what the journal holds beyond what was read."""
+        self._learner.catch_up(self._journal)
+        while records := self._journal.read(self._events_read, _BATCH):
+            for record in records:
+                self._events_read = record.offset
+                if isinstance(record.entry, Event):
+                    self._remember(record.entry)
+
+    def save(self) -> None:
+        """Store what was learned beside its journal offset."""
+        self._journal.save_state(self._learner.offset, {**self._learner.state(), _FITTED_AS: self._stamp})
+
+    def _open_learner(self) -> Learner[Arms]:
+        settings, fitted = self._settings, self._fitted
+        arms = Arms.made(
+            experiment_split(settings) or ALL_SERVED,
+            fitted.policy_state,
+            settings.explore,
+            seed=settings.seed,
+            like=like(fitted.items),
+        )
+        learner = Learner(
+            arms, grade=settings.labels.grade, window=timedelta(days=settings.labels.window_days)
+        )
+        stored = self._journal.load_state()
+        if stored is not None:
+            state = dict(stored[1])
+            fitted_as = state.pop(_FITTED_AS, np.empty(0))
+            if np.array_equal(fitted_as, self._stamp):  # else it was fitted anew, or the settings changed
+                return learner.restore(state, self._journal)
+        return learner.start_after(fitted.journal_offset)
+
+    @property
+    def _stamp(self) -> NDArray[np.uint8]:
+        split = experiment_split(self._settings) or ALL_SERVED
+        text = f"{self._fitted.version} {self._settings.explore} {split}"
+        return np.frombuffer(text.encode(), dtype=np.uint8)
+
+    def _remember(self, event: Event) -> None:
+        if event.decision_id is not None:
+            self._feedback[event.event_id] = event
+        try:
+            self._folded[event.user_id] = self._model.fold(self.history(event.user_id), event)
+        except UnknownItem:  # it was shown once, and taken out of the catalogue since
+            return
