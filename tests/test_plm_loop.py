@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,29 @@ def test_a_killed_job_ends_at_the_weights_of_one_that_never_stopped(tmp_path: Pa
     again = run(resumed, tmp_path / "broken")
     assert same(weights(resumed), weights(whole))
     assert again.history == outcome.history
+
+
+class Told(Line):
+    """Says beside its loss how large its last weights are."""
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> dict[str, torch.Tensor]:  # type: ignore[override]
+        return {"loss": super().forward(x, y), "size": self.out.weight.abs().sum()}
+
+
+def test_what_is_told_beside_a_loss_is_heard_after_each_step_and_not_learned_from(tmp_path: Path) -> None:
+    plain, told, heard = Line(), Told(), list[float]()
+
+    def heed(figures: Mapping[str, float]) -> None:
+        heard.extend(figures[name] for name in figures if name == "size")
+
+    schedule = Schedule(steps=5, learning_rate=0.01, checkpoint_every=50)
+    for name, module in (("plain", plain), ("told", told)):
+        outcome = train(
+            [Term("fit", module, Points())], schedule, place=HERE, folder=tmp_path / name, key="k", heed=heed
+        )
+    assert same(weights(told), weights(plain))
+    assert heard == [figures["size"] for _, figures in outcome.history]
+    assert len(heard) == 5
 
 
 def test_a_job_that_stops_is_where_one_that_goes_on_was(tmp_path: Path) -> None:

@@ -12,17 +12,19 @@ import numpy as np
 import torch
 from scipy.special import logsumexp
 
+from honeyguide.errors import InvalidInput
 from honeyguide.interests.sequence.histories import Sequences
 from honeyguide.interests.sequence.network import SequenceNetwork
 from honeyguide.interests.sequence.ranking import ndcg_of, parts_of, ranks_in
+from honeyguide.interests.train.aims import EXPLOITATION, HELD_OUT, Interests, Standing
 from honeyguide.interests.train.feed import SequenceFeed
+from honeyguide.interests.train.going import Learning, learn_all
 from honeyguide.interests.train.module import SequenceModule
-from honeyguide.interests.train.plan import SequencePlan
+from honeyguide.interests.train.plan import Balance, SequencePlan
+from honeyguide.interests.train.weighing import WEIGHT
 from honeyguide.plm.track import Tracker
 from honeyguide.plm.train.devices import Place
-from honeyguide.plm.train.loop import train
 from honeyguide.plm.train.schedule import Schedule
-from honeyguide.plm.train.terms import Term
 from honeyguide.types import Progress, Rows, Vectors, silent
 
 Curve = tuple[tuple[float, Mapping[str, float]], ...]
@@ -72,6 +74,7 @@ def learn_sequences(
     *,
     place: Place,
     folder: Path,
+    interests: Rows | None = None,
     tracker: Tracker | None = None,
     progress: Progress = silent,
     clock: Callable[[], float] = time.perf_counter,
@@ -79,7 +82,8 @@ def learn_sequences(
     """Learn from `sequences` whose tokens are rows of `content` (m, c), the first `items` of them items.
 
     With `held_out` the network is the one of the look that found its targets best, by NDCG@10 over all items.
-    InvalidInput where there is nothing to learn from.
+    A plan that balances needs the `interests` (items,) of items, from 0 on. InvalidInput where there is nothing to
+    learn from, or no such interests.
     """
     scale = _scale(content, plan.shape.width)
     content = (content * scale).astype(np.float32)
@@ -91,71 +95,87 @@ def learn_sequences(
     with torch.random.fork_rng():
         torch.manual_seed(plan.seed)
         module = SequenceModule(content, taken, plan, place.device)
-    steps = min(plan.epochs * feed.per_epoch, plan.steps or plan.epochs * feed.per_epoch)
-    schedule = Schedule(
-        steps,
-        learning_rate=plan.learning_rate,
-        warmup_share=0.05,
-        weight_decay=plan.weight_decay,
-        clip=5.0,
-        eval_every=plan.look_every or feed.per_epoch,
-        patience=plan.patience,
-        checkpoint_every=max(200, feed.per_epoch),
-        seed=plan.seed,
-    )
-
+    known = None if plan.balance is None else Interests.in_log(_given(interests, items), sequences)
+    key = _key(content, sequences, held_out, plan, interests)
+    schedule = _schedule(plan, feed.per_epoch)
+    job = Learning(module, feed, schedule, place, folder, key, tracker, progress)
     looking = 0.0
 
     def judge() -> Mapping[str, float]:
         nonlocal looking
         assert held_out is not None
         began = clock()
-        figures = judged(snapshot(module, scale), held_out)
+        figures = judged(snapshot(module, scale), held_out, known)
         looking += clock() - began
         return figures
 
     began = clock()
-    outcome = train(
-        [Term("sequences", module, feed)],
-        schedule,
-        place=place,
-        folder=folder,
-        key=_key(content, sequences, held_out, plan),
-        evaluate=None if held_out is None else judge,
-        tracker=tracker,
-        progress=progress,
-    )
+    learned = learn_all(job, None if held_out is None else judge, plan.balance, known)
     return LearnedSequences(
         network=snapshot(module, scale),
-        best_epoch=outcome.best_step / feed.per_epoch,
-        curve=_curve(outcome.history, feed.per_epoch),
-        epochs=outcome.steps / feed.per_epoch,
+        best_epoch=learned.best_step / feed.per_epoch,
+        curve=_curve(learned.history, feed.per_epoch, plan.balance),
+        epochs=learned.steps / feed.per_epoch,
         seconds=clock() - began - looking,
     )
 
 
-def judged(network: SequenceNetwork, held_out: HeldOut) -> Mapping[str, float]:
-    """How well a network finds what was held out: `missed` is 1 - NDCG@10, `held_out` its loss over all items."""
+def _given(interests: Rows | None, items: int) -> Rows:
+    if interests is None or len(interests) != items:
+        raise InvalidInput(f"a balance needs the interests of all {items} items: give them, or leave it out")
+    return interests
+
+
+def _schedule(plan: SequencePlan, per_epoch: int) -> Schedule:
+    return Schedule(
+        min(plan.epochs * per_epoch, plan.steps or plan.epochs * per_epoch),
+        learning_rate=plan.learning_rate,
+        warmup_share=0.05,
+        weight_decay=plan.weight_decay,
+        clip=5.0,
+        eval_every=plan.look_every or per_epoch,
+        patience=plan.patience,
+        checkpoint_every=max(200, per_epoch),
+        seed=plan.seed,
+    )
+
+
+def judged(
+    network: SequenceNetwork, held_out: HeldOut, interests: Interests | None = None
+) -> Mapping[str, float]:
+    """How well a network finds what was held out: `missed` is 1 - NDCG@10, `held_out` its loss over all items.
+
+    With `interests` also how it stands to what is wanted beside.
+    """
     gains, found, losses = 0.0, 0.0, 0.0
+    standing = None if interests is None else Standing(interests)
     for users in parts_of(held_out.sequences, network.items):
         part, targets = held_out.sequences.of_users(users), held_out.targets[users]
         scores = network.score(part)
+        if standing is not None:
+            standing.see(scores, part)
         losses += float((logsumexp(scores, axis=1) - scores[np.arange(len(users)), targets]).sum())
         ranks = ranks_in(scores, part, targets)
         gains += float(ndcg_of(ranks, K).sum())
         found += float((ranks < K).sum())
     n = len(held_out.targets)
-    return {"missed": 1 - gains / n, "held_out": losses / n, "ndcg": gains / n, "recall": found / n}
+    figures = {"missed": 1 - gains / n, "held_out": losses / n, "ndcg": gains / n, "recall": found / n}
+    return figures if standing is None else {**figures, **standing.figures()}
 
 
-def _curve(history: Sequence[tuple[int, Mapping[str, float]]], per_epoch: int) -> Curve:
+def _curve(
+    history: Sequence[tuple[int, Mapping[str, float]]], per_epoch: int, balance: Balance | None
+) -> Curve:
     """Figures at each look, by epoch; `train` is the mean loss of the steps since the look before."""
+    beside = () if balance is None else balance.asked
+    told = [*("held_out", "ndcg", "recall"), *(HELD_OUT + name for name in beside)]
     found, losses = [], []
     for step, figures in history:
-        losses.append(figures["sequences"])
+        losses.append(figures.get(EXPLOITATION, figures["sequences"]))
         if "held_out" in figures:
-            told = {name: figures[name] for name in ("held_out", "ndcg", "recall")}
-            found.append((step / per_epoch, {"train": float(np.mean(losses)), **told}))
+            weights = {WEIGHT + name: figures.get(WEIGHT + name, 0.0) for name in beside}
+            point = {"train": float(np.mean(losses)), **{name: figures[name] for name in told}, **weights}
+            found.append((step / per_epoch, point))
             losses = []
     return tuple(found)
 
@@ -189,9 +209,17 @@ def _scale(content: Vectors, width: int) -> float:
     return 0.5 * float(np.sqrt(width / max(square, 1e-12)))
 
 
-def _key(content: Vectors, sequences: Sequences, held_out: HeldOut | None, plan: SequencePlan) -> str:
+def _key(
+    content: Vectors,
+    sequences: Sequences,
+    held_out: HeldOut | None,
+    plan: SequencePlan,
+    interests: Rows | None,
+) -> str:
     digest = hashlib.sha256(repr(asdict(plan)).encode())
     arrays = [content, sequences.tokens, sequences.kinds, sequences.gaps, sequences.starts]
+    if interests is not None:
+        arrays.append(interests)
     if held_out is not None:
         asked = held_out.sequences
         arrays += [asked.tokens, asked.starts, asked.ahead, held_out.targets]

@@ -24,25 +24,20 @@ def loss_named(plan: SequencePlan, items: int) -> SequenceLoss:
     drawn = min(plan.negatives, items)
     if plan.loss == "gbce":
         return _Gbce(drawn, items, plan.calibration)
-    if plan.loss == "contrastive":
-        return _Softmax(drawn, items, plan.temperature)
-    return _Softmax(drawn, items, None)
+    return _Softmax(drawn, items)
 
 
 class _Softmax:
     """Cross-entropy; each drawn negative stands for as many items as were not drawn (logQ: Bengio & Senécal 2008).
 
-    With a temperature it takes cosines, the vectors of items having unit norm: the contrastive loss.
+    Of cosines over a temperature, where what was read is given so, it is the contrastive loss.
     """
 
-    def __init__(self, drawn: int, items: int, temperature: float | None) -> None:
+    def __init__(self, drawn: int, items: int) -> None:
         self.shift = math.log(items / drawn)
-        self.temperature = temperature
 
     def __call__(self, asked: Asked, vectors: Tensor, bias: Tensor, same: Tensor) -> Tensor:
         read, right, right_bias = asked
-        if self.temperature is not None:
-            read = functional.normalize(read, dim=-1) / self.temperature
         true = (read * right).sum(1) + right_bias
         false = torch.addmm(bias + self.shift, read, vectors.T).masked_fill_(same, _NEVER)
         return (torch.logaddexp(true, false.logsumexp(1)) - true).mean()

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from honeyguide.interests.sequence.histories import FIRST, GAPS
 from honeyguide.interests.sequence.network import Shape
-from honeyguide.interests.train.losses import loss_named
+from honeyguide.interests.train.losses import Asked, loss_named
 from honeyguide.interests.train.plan import SequencePlan
 from honeyguide.types import EVENT_KINDS, Floats, Vectors
 
@@ -63,6 +63,20 @@ class SequenceModule(nn.Module):
         negatives: Tensor,
     ) -> Tensor:
         """The loss, a scalar: see `SequenceFeed` for what is given."""
+        found: Tensor = self.loss(*self.asked(tokens, kinds, gaps, ahead, places, targets, negatives))
+        return found
+
+    def asked(
+        self,
+        tokens: Tensor,
+        kinds: Tensor,
+        gaps: Tensor,
+        ahead: Tensor,
+        places: Tensor,
+        targets: Tensor,
+        negatives: Tensor,
+    ) -> tuple[Asked, Tensor, Tensor, Tensor]:
+        """What the loss is told: see `SequenceLoss`."""
         # what is read was or will be asked for, and half of it is usual: each thing is projected once
         things, place = torch.unique(torch.cat([tokens.flatten(), targets, negatives]), return_inverse=True)
         read, rows = place.split([tokens.numel(), len(targets) + len(negatives)])
@@ -70,9 +84,15 @@ class SequenceModule(nn.Module):
         hidden = self.read(functional.embedding(read.view(tokens.shape), known), kinds, gaps, ahead)
         hidden = hidden.flatten(0, 1).index_select(0, places)
         vectors, bias = functional.embedding(rows, known), self.biases()[things[rows]]
+        if self.plan.loss == "contrastive":
+            hidden = functional.normalize(hidden, dim=-1) / self.plan.temperature
         n = len(targets)
-        right = (hidden, vectors[:n], bias[:n])
-        found: Tensor = self.loss(right, vectors[n:], bias[n:], targets[:, None] == negatives)
+        return (hidden, vectors[:n], bias[:n]), vectors[n:], bias[n:], targets[:, None] == negatives
+
+    @property
+    def last(self) -> Tensor:
+        """The last weights that all of the loss goes through."""
+        found: Tensor = self.blocks[-1].outer.weight  # type: ignore[assignment,union-attr]
         return found
 
     def biases(self) -> Tensor:

@@ -9,6 +9,40 @@ from honeyguide.errors import InvalidInput
 from honeyguide.interests.sequence.network import Shape
 
 Loss = Literal["softmax", "gbce", "contrastive"]
+Weighing = Literal["fixed", "uncertainty", "gradnorm", "lagrangian"]
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """What is wanted beside telling what followed, how much beside it, and who weighs them.
+
+    `coverage` of the catalogue, and `calibration` of interests to those of a user's past; 0 does without. The weights
+    are `fixed`, or these times what `uncertainty` or `gradnorm` finds. `lagrangian` learns without them first, and
+    goes on as long as at least (1 - `epsilon`) of what was found then is found.
+    """
+
+    weights: Weighing = "fixed"
+    coverage: float = 0.1
+    calibration: float = 0.1
+    epsilon: float = 0.05
+
+    def __post_init__(self) -> None:
+        if min(self.coverage, self.calibration) < 0 or not self.asked:
+            raise InvalidInput(
+                "coverage and calibration must be at least 0 and one of them above: else leave the balance out"
+            )
+        if not 0 < self.epsilon < 1:
+            raise InvalidInput(f"epsilon must lie between 0 and 1, got {self.epsilon}")
+        if self.weights not in ("fixed", "uncertainty", "gradnorm", "lagrangian"):
+            raise InvalidInput(
+                f"weights must be fixed, uncertainty, gradnorm or lagrangian, got {self.weights!r}"
+            )
+
+    @property
+    def asked(self) -> dict[str, float]:
+        """What is wanted, and how much."""
+        wanted = {"coverage": self.coverage, "calibration": self.calibration}
+        return {name: weight for name, weight in wanted.items() if weight > 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +72,8 @@ class SequencePlan:
     look_every: int = 0
     """Steps between two looks at the events held out; 0 looks after every epoch."""
     patience: int = 10
+    balance: Balance | None = None
+    """What is wanted beside what followed; None wants nothing, and takes no time."""
     seed: int = 0
 
     def __post_init__(self) -> None:

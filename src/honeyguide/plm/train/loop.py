@@ -24,10 +24,16 @@ from honeyguide.types import Progress, silent
 
 AfterStep = Callable[[int], None]
 """Called after each step of the optimiser with how many there were, the gradients still in place."""
+Heed = Callable[[Mapping[str, float]], None]
+"""Called after each step of the optimiser with its figures: what is weighed by how it stands is told so."""
 
 
 def nothing(step: int) -> None:
     """Leave it at what the optimiser did."""
+
+
+def unheard(figures: Mapping[str, float]) -> None:
+    """Weigh losses as ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +61,16 @@ def train(
     tracker: Tracker | None = None,
     backward: Backward = plain,
     after_step: AfterStep = nothing,
+    heed: Heed = unheard,
     progress: Progress = silent,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Outcome:
     """Train the modules of `terms` in place, on from the newest checkpoint of the job `key` in `folder`.
 
     With `evaluate` they end as they were when its first figure was lowest. An interrupt stores a checkpoint first.
-    What `after_step` has to remember between steps belongs into buffers of the modules: those are in the checkpoint.
-    Only the tracker hears `tokens_per_second`, those of this process by `clock`, padding left out. InvalidInput where
-    a loss or a gradient is not finite, or where not even single examples fit into memory.
+    What `after_step` and `heed` remember between steps belongs into buffers of the modules: those are in the
+    checkpoint. Only the tracker hears `tokens_per_second`, those of this process by `clock`, padding left out.
+    InvalidInput where a loss or a gradient is not finite, or where not even single examples fit into memory.
     """
     job = Job(terms, schedule, place, folder, key, backward, clock)
     told = tracker if tracker is not None and place.leads else NoTracker()
@@ -73,6 +80,7 @@ def train(
             figures = job.step(standing)
             standing.step += 1
             after_step(standing.step)
+            heed(figures)
             if evaluate and _is_due(standing.step, schedule):
                 figures |= job.look(evaluate, standing)
             standing.history.append((standing.step, figures))

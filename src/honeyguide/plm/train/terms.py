@@ -14,7 +14,10 @@ from honeyguide.plm.train.feeds import Feed
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One objective: `module.forward(**batch)` gives its loss, which counts `weight` times."""
+    """One objective: `module.forward(**batch)` gives its loss, which counts `weight` times.
+
+    Instead it may give named figures, its loss among them as `loss`: the others are told, and not learned from.
+    """
 
     name: str
     module: torch.nn.Module
@@ -41,13 +44,19 @@ class Joint(torch.nn.Module):
     ) -> dict[str, torch.Tensor]:
         """Each objective's loss and, as `loss`, their weighted sum, of the objectives that there are batches of.
 
-        Losses are multiplied by `shares`, where those are given.
+        Losses, and what is told beside them, are multiplied by `shares`, where those are given.
         """
-        losses = {name: self.terms[name](**batch) for name, batch in batches.items()}
-        if shares is not None:
-            losses = {name: shares[name] * loss for name, loss in losses.items()}
+        losses: dict[str, torch.Tensor] = {}
+        beside: dict[str, torch.Tensor] = {}
+        for name, batch in batches.items():
+            found = self.terms[name](**batch)
+            told = dict(found) if isinstance(found, Mapping) else {"loss": found}
+            if shares is not None:
+                told = {figure: shares[name] * value for figure, value in told.items()}
+            losses[name] = told.pop("loss")
+            beside |= told
         total = torch.stack([self.weights[name] * loss for name, loss in losses.items()]).sum()
-        return {**losses, "loss": total}
+        return {**losses, **beside, "loss": total}
 
 
 Losses = dict[str, torch.Tensor]
