@@ -83,15 +83,24 @@ def test_a_part_of_a_page_and_candidates_without_features_come_back() -> None:
         assert same_entry(decode(encode(decision)), decision)
 
 
-def test_groups_and_pins_come_back() -> None:
+def test_pins_and_what_is_told_of_candidates_come_back() -> None:
     base = sample_decision(0)
-    grouped = replace(base.candidates, groups=np.array([3, 0, 2**40, 0, 1, 1, 0, 5, 7]))
+    grouped = replace(
+        base.candidates,
+        groups=np.array([3, 0, 2**40, 0, 1, 1, 0, 5, 7]),
+        fresh=np.arange(9) % 2 == 0,
+        leads=np.linspace(0.1, 3, 9),
+    )
     pins = ((0, int(base.chosen[0])), (2, int(base.chosen[2])))
     decision = replace(base, candidates=grouped, pins=pins, propensities=np.array([1.0, 0.25, 1.0]))
     found = decode(encode(decision))
     assert same_entry(found, decision)
     assert isinstance(found, Decision)
     assert found.pinned.tolist() == [True, False, True]
+    assert found.candidates.fresh is not None
+    assert found.candidates.leads is not None
+    assert found.candidates.fresh.dtype == np.bool_
+    assert found.candidates.leads.dtype == np.float64
 
 
 def test_the_chance_of_a_level_that_was_drawn_comes_back() -> None:
@@ -103,14 +112,16 @@ def test_the_chance_of_a_level_that_was_drawn_comes_back() -> None:
     assert found.plan.chance == 1 / 3
 
 
-def test_a_decision_from_before_there_were_groups_pins_and_drawn_levels_is_still_read() -> None:
+def test_a_decision_from_before_there_was_what_may_be_left_out_is_still_read() -> None:
     old = sample_decision(0)
-    assert (old.candidates.groups, old.pins, old.plan.chance) == (None, (), None)
+    assert (old.candidates.groups, old.candidates.fresh, old.candidates.leads) == (None, None, None)
+    assert (old.pins, old.plan.chance) == ((), None)
     fields = msgspec.msgpack.decode(BLOB[6:])
-    assert fields[-3:] == [None, [], None]
-    blob = sealed(DECISION, msgspec.msgpack.encode(fields[:-3]))
-    assert same_entry(decode(blob), old)
-    assert same_content(blob, encode(old))
+    assert fields[-5:] == [None, [], None, None, None]
+    for written in (2, 3, 5):
+        blob = sealed(DECISION, msgspec.msgpack.encode(fields[:-written]))
+        assert same_entry(decode(blob), old)
+        assert same_content(blob, encode(old))
 
 
 def test_what_stands_on_a_page_that_is_being_filled_is_not_written_down() -> None:

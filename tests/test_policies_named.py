@@ -8,6 +8,7 @@ import pytest
 from honeyguide.config import Explore
 from honeyguide.errors import InvalidInput
 from honeyguide.explore.believing import Believing
+from honeyguide.explore.capped import Capped
 from honeyguide.explore.closed_form import EpsilonGreedy, SquareCB
 from honeyguide.explore.diverse import Diverse
 from honeyguide.explore.drawn import Drawn
@@ -36,7 +37,7 @@ def filled(pattern: str, number: str) -> str:
 @pytest.mark.parametrize("number", ["0.25", "3", "1e-05"])
 def test_a_policy_is_had_by_its_name(pattern: str, number: str) -> None:
     name = filled(pattern, number)
-    if name in {"diverse-3-linucb-3", "champion-3", "champion-1e-05"}:
+    if name in {"diverse-3-linucb-3", "capped-3-linucb-3", "champion-3", "champion-1e-05"}:
         with pytest.raises(InvalidInput, match=r"diversity|share"):
             named(name)
     else:
@@ -46,7 +47,9 @@ def test_a_policy_is_had_by_its_name(pattern: str, number: str) -> None:
 def test_every_policy_with_a_floor_has_the_shops() -> None:
     made = [named(filled(pattern, "0.5")) for pattern in NAMES]
     believing = [policy for policy in made if isinstance(policy, Believing)]
-    assert len(believing) == len(made) - 5  # the served one, the diverse one, and those that hold no belief
+    assert (
+        len(believing) == len(made) - 6
+    )  # the served one, those with another inside, and those of no belief
     assert {policy.floor for policy in believing} == {Explore().floor}
 
 
@@ -72,6 +75,9 @@ def test_the_words_in_a_name_are_the_settings() -> None:
     assert isinstance(proven.chooser, Champion)
     assert isinstance(long_run.chooser, Gradient)
     assert (proven.chooser.share, long_run.chooser.returns.horizon_days) == (0.2, Explore().horizon_days)
+    capped = named("capped-0.2-diverse-0.3-tradeoff")
+    assert isinstance(capped, Capped)
+    assert (capped.share, capped.inner.name, capped.floor) == (0.2, "diverse-0.3-tradeoff", Explore().floor)
     assert make_policy("diverse-0-greedy", STATE, Explore(), seed=0, like=(15, 18)).state()[
         "diverse.settings"
     ].tolist() == [0, 15, 18]
@@ -90,6 +96,12 @@ def test_the_words_in_a_name_are_the_settings() -> None:
             "linucb-1 ",
         ),
         *("feel-good-1-within-2", "diverse-0.3", "diverse-0.3-uniform", "diverse-0.3-diverse-0.3-greedy"),
+        *(
+            "capped-0.2",
+            "capped-0.2-uniform",
+            "capped-0.2-capped-0.2-greedy",
+            "diverse-0.3-capped-0.2-greedy",
+        ),
     ],
 )
 def test_other_names_are_refused_with_those_there_are(name: str) -> None:

@@ -88,6 +88,8 @@ class Candidates:
     visits are expected of this user (what is learned now can be used that often). `groups` (n,) are the numbers of
     the interests that the items belong to, for a policy that chooses among interests first. `shown` (m, d) are the
     features of what the page holds already, in no order. `penalty` (n,) is to be taken off the expected rewards.
+    `fresh` (n,) says which items nobody has taken yet. `leads` (n,) are how many times likelier than usual the user
+    goes on to each item's interest.
     """
 
     user_id: str
@@ -97,15 +99,12 @@ class Candidates:
     groups: Rows | None = None
     shown: Vectors | None = None
     penalty: Floats | None = None
+    fresh: NDArray[np.bool_] | None = None
+    leads: Floats | None = None
 
     def __post_init__(self) -> None:
-        for name, each in (("groups", self.groups), ("penalty", self.penalty)):
-            if each is not None and each.shape != (len(self.item_ids),):
-                raise InvalidInput(f"{name} must be ({len(self.item_ids)},), one per item, got {each.shape}")
-        if self.groups is not None and self.groups.dtype != np.int64:
-            raise InvalidInput(f"groups must be int64, got {self.groups.dtype}")
-        if self.penalty is not None and not np.isfinite(self.penalty).all():
-            raise InvalidInput("penalty must be finite")
+        for name, dtype in (("groups", np.int64), ("penalty", float), ("fresh", np.bool_), ("leads", float)):
+            self._check_beside(name, getattr(self, name), np.dtype(dtype))
         if self.features.ndim != 2 or len(self.features) != len(self.item_ids):
             raise InvalidInput(f"features must be ({len(self.item_ids)}, d), got shape {self.features.shape}")
         if self.features.dtype != np.float32:
@@ -114,6 +113,16 @@ class Candidates:
             raise InvalidInput("there are no candidates: loosen the filters or add items")
         if not np.isfinite(self.features).all():
             raise InvalidInput("features must be finite")
+
+    def _check_beside(self, name: str, each: NDArray[Any] | None, dtype: np.dtype[Any]) -> None:
+        if each is None:
+            return
+        if each.shape != (len(self.item_ids),):
+            raise InvalidInput(f"{name} must be ({len(self.item_ids)},), one per item, got {each.shape}")
+        if each.dtype != dtype:
+            raise InvalidInput(f"{name} must be {dtype}, got {each.dtype}")
+        if not np.isfinite(each).all() or (name == "leads" and not (each > 0).all()):
+            raise InvalidInput(f"{name} must be finite, and leads above 0")
 
     def __len__(self) -> int:
         return len(self.item_ids)
@@ -129,6 +138,8 @@ class Candidates:
             None if self.groups is None else self.groups[index],
             self.shown if shown is None else shown,
             None if self.penalty is None else self.penalty[index],
+            None if self.fresh is None else self.fresh[index],
+            None if self.leads is None else self.leads[index],
         )
 
 

@@ -26,8 +26,9 @@ from honeyguide.journal.protocol import Entry, Erased, Journal, Record
 from honeyguide.shop.candidates import CandidateSource
 from honeyguide.shop.explain import Explainer
 from honeyguide.shop.models import Fitted
+from honeyguide.shop.offer import offer
 from honeyguide.shop.policies import like, make_policy
-from honeyguide.types import EVENT_KINDS, Candidates, Decision, Event, EventKind, Policy, Progress, silent
+from honeyguide.types import EVENT_KINDS, Decision, Event, EventKind, Policy, Progress, silent
 
 _GROUP = 250  # visits between two writes of the journal that is kept
 
@@ -120,21 +121,14 @@ class Replay:
         decision_id = f"{user}@{time_us}"
         rng = stream(self.settings.seed, decision_id)
         rows = self.source.rows(history, time_us, rng)
-        features = self.model.features(history, rows, time_us)
-        candidates = Candidates(
-            user_id=user,
-            item_ids=tuple(map(self.fitted.catalog.ids.__getitem__, rows.tolist())),
-            features=features,
-            remaining_visits=self.model.remaining_visits(history, time_us, explore.horizon_days),
-            groups=self.fitted.items.leaf[rows],
-        )
+        candidates = offer(self.model, user, history, rows, time_us, horizon_days=explore.horizon_days)
         return decide(
             self.learner.policy,
             candidates,
             k=min(explore.k, len(candidates)),
             request=Request(decision_id, from_us(time_us), "replay", "0", self.fitted.version),
             rng=rng,
-            explain=self.explainer.of(history, rows, features, time_us),
+            explain=self.explainer.of(history, rows, candidates.features, time_us),
         )
 
     def history(self, user: str) -> History:

@@ -22,10 +22,18 @@ from honeyguide.types import Candidates, Decision, Floats, Plan, Policy, State, 
 class Inner(Policy, Protocol):
     """A policy that holds a posterior, and takes what is a penalty off the expected rewards."""
 
-    posterior: UserPosterior
+    @property
+    def posterior(self) -> UserPosterior:
+        """What it believes."""
+        ...
+
+    @property
+    def floor(self) -> float:
+        """The share of every slot that it spreads evenly."""
+        ...
 
 
-_INNER: MappingProxyType[str, type[Inner]] = MappingProxyType(
+INNER: MappingProxyType[str, type[Inner]] = MappingProxyType(
     {
         kind.__name__: kind
         for kind in (
@@ -63,9 +71,9 @@ class Diverse:
             raise InvalidInput(
                 f"like must be (start, stop) within the {inner.posterior.prior.dim} features, got {like}"
             )
-        if type(inner).__name__ not in _INNER:
+        if type(inner).__name__ not in INNER:
             raise InvalidInput(
-                f"a diverse policy is made of one of {', '.join(_INNER)}, got {type(inner).__name__}"
+                f"a diverse policy is made of one of {', '.join(INNER)}, got {type(inner).__name__}"
             )
         self.inner = inner
         self.diversity = diversity
@@ -76,6 +84,11 @@ class Diverse:
     def posterior(self) -> UserPosterior:
         """The inner policy's."""
         return self.inner.posterior
+
+    @property
+    def floor(self) -> float:
+        """The inner policy's."""
+        return self.inner.floor
 
     def plan(self, candidates: Candidates) -> Plan:
         """The inner policy's plan on an empty page."""
@@ -110,7 +123,7 @@ class Diverse:
     @classmethod
     def from_state(cls, state: State) -> Self:
         """The policy whose `state()` this is."""
-        inner = _INNER[state["diverse.inner"].tobytes().decode()].from_state(state)
+        inner = INNER[state["diverse.inner"].tobytes().decode()].from_state(state)
         diversity, start, stop = state["diverse.settings"].tolist()
         name = state["diverse.name"].tobytes().decode()
         return cls(inner, diversity=diversity, like=(int(start), int(stop)), name=name)

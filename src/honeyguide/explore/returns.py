@@ -108,11 +108,15 @@ def activity_of(remaining_visits: float) -> int:
 
 
 def _entry(decision: Decision, rewards: Floats) -> NDArray[np.int64]:
-    """(levels + 1,): each slot is its share of a page, and rounded by itself, however the page is cut into pieces."""
+    """(levels + 1,): each slot is its share of a page, and rounded by itself, however the page is cut into pieces.
+
+    What is pinned was not drawn at any level, but earns.
+    """
     entry = np.zeros(_WIDTH, dtype=np.int64)
     level, chance = level_of(decision), decision.plan.chance
     if level is not None and chance is not None:
-        entry[level] = len(rewards) * round(1 / (chance * decision.page_size) / STEP)
+        drawn = int((~decision.pinned).sum())
+        entry[level] = drawn * round(1 / (chance * decision.page_size) / STEP)
     entry[-1] = np.rint(rewards / STEP).astype(np.int64).sum()
     return entry
 

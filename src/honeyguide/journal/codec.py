@@ -55,6 +55,8 @@ class _Decision(msgspec.Struct, array_like=True, frozen=True):
     groups: bytes | None = None
     pins: list[tuple[int, int]] = []
     chance: float | None = None
+    fresh: bytes | None = None
+    leads: bytes | None = None
 
 
 class _Event(msgspec.Struct, array_like=True, frozen=True):
@@ -180,22 +182,32 @@ def _pack_decision(decision: Decision) -> _Decision:
         model_version=decision.model_version,
         why=list(decision.why),
         page_size=int(decision.page_size),
-        groups=None if candidates.groups is None else _raw(candidates.groups, "i8", "groups"),
+        groups=_raw_or_none(candidates.groups, "i8", "groups"),
         pins=[(int(slot), int(row)) for slot, row in decision.pins],
         chance=None if plan.chance is None else float(plan.chance),
+        fresh=_raw_or_none(candidates.fresh, "b1", "fresh"),
+        leads=_raw_or_none(candidates.leads, "f8", "leads"),
     )
 
 
 def _unpack_decision(packed: _Decision) -> Decision:
     item_ids = tuple(packed.item_ids)
     features = _array(packed.features, "f4").reshape(len(item_ids), -1)
-    groups = None if packed.groups is None else _array(packed.groups, "i8")
+    candidates = Candidates(
+        packed.user_id,
+        item_ids,
+        features,
+        packed.remaining_visits,
+        groups=_array_or_none(packed.groups, "i8"),
+        fresh=_array_or_none(packed.fresh, "b1"),
+        leads=_array_or_none(packed.leads, "f8"),
+    )
     return Decision(
         decision_id=packed.decision_id,
         time=from_us(packed.time_us),
         user_id=packed.user_id,
         surface=packed.surface,
-        candidates=Candidates(packed.user_id, item_ids, features, packed.remaining_visits, groups),
+        candidates=candidates,
         plan=Plan(packed.level, packed.reason, _array(packed.scores, "f8"), packed.chance),
         pmf=_array(packed.pmf, "f8"),
         chosen=_array(packed.chosen, "i8"),
@@ -245,6 +257,14 @@ def _raw(array: NDArray[Any], dtype: str, name: str) -> bytes:
             f"{name} must be {np.dtype(dtype)}, got {array.dtype}: make decisions with decide()"
         )
     return array.astype(f"<{dtype}", copy=False).tobytes()
+
+
+def _raw_or_none(array: NDArray[Any] | None, dtype: str, name: str) -> bytes | None:
+    return None if array is None else _raw(array, dtype, name)
+
+
+def _array_or_none(raw: bytes | None, dtype: str) -> NDArray[Any] | None:
+    return None if raw is None else _array(raw, dtype)
 
 
 def _array(raw: bytes, dtype: str) -> NDArray[Any]:

@@ -26,6 +26,7 @@ from honeyguide.shop.candidates import CandidateSource
 from honeyguide.shop.explain import Explainer
 from honeyguide.shop.learning import Learning
 from honeyguide.shop.models import Fitted, load_fitted
+from honeyguide.shop.offer import offer
 from honeyguide.shop.recommend import (
     WIDE,
     Listed,
@@ -42,7 +43,7 @@ from honeyguide.shop.rules import RuleBook, Ruling
 from honeyguide.shop.search import Search
 from honeyguide.shop.split import SHOPS_OWN, apprentice_split, experiment_split, labelled
 from honeyguide.shop.workspace import Workspace
-from honeyguide.types import Candidates, Decision, Event, EventKind, Floats, Policy, Rows
+from honeyguide.types import Decision, Event, EventKind, Floats, Policy, Rows
 
 
 def utc_now() -> datetime:
@@ -121,15 +122,8 @@ class Honeyguide:
             if self._apprentice.arm_named(user_id) == SHOPS_OWN:
                 ruling = replace(ruling, pins=dict(enumerate(ranked[: usual if k is None else k].tolist())))
         rows = self._candidates(history, now_us, rng, ruling, ranked)
-        features = self.model.features(history, rows, now_us)
         horizon = self.settings.explore.horizon_days
-        candidates = Candidates(
-            user_id=user_id,
-            item_ids=tuple(map(self.fitted.catalog.ids.__getitem__, rows.tolist())),
-            features=features,
-            remaining_visits=self.model.remaining_visits(history, now_us, horizon),
-            groups=self.fitted.items.leaf[rows],
-        )
+        candidates = offer(self.model, user_id, history, rows, now_us, horizon_days=horizon)
         size = min(usual, len(rows)) if k is None else k
         splits = (self._experiment, None if ranked is None else self._apprentice)
         decision = decide(
@@ -139,7 +133,7 @@ class Honeyguide:
             pins=ruling.places(rows, size),
             request=Request(name, time, surface, labelled(policy.name, splits), self.fitted.version),
             rng=rng,
-            explain=self._explainer.of(history, rows, features, now_us),
+            explain=self._explainer.of(history, rows, candidates.features, now_us),
         )
         self.journal.append([decision])
         self._learning.catch_up()

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from honeyguide.config import Explore
 from honeyguide.errors import InvalidInput
 from honeyguide.explore.baselines import Ranked, Uniform
+from honeyguide.explore.capped import Capped
 from honeyguide.explore.closed_form import EpsilonGreedy, LinUCB, Softmax, SquareCB
 from honeyguide.explore.diverse import Diverse, Inner
 from honeyguide.explore.drawn import Chooser, Drawn
@@ -45,6 +46,7 @@ NAMES = (
     "champion-SHARE",
     "gradient",
     "diverse-DIVERSITY-POLICY",
+    "capped-SHARE-POLICY",
 )
 _RANKED_BY = MappingProxyType({"popularity": "popularity", "habit": "weight"})
 _NUMBER = r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?"
@@ -52,6 +54,7 @@ _NUMBERED = re.compile(
     rf"(?P<kind>[a-z-]+?)-(?P<first>{_NUMBER})(?:-(?P<word>at|within)-(?P<second>{_NUMBER}))?"
 )
 _CHAMPION = re.compile(rf"champion-({_NUMBER})")
+_CAPPED = re.compile(rf"capped-(?P<share>{_NUMBER})-(?P<inner>.+)")
 _DIVERSE = re.compile(rf"diverse-(?P<diversity>{_NUMBER})-(?P<inner>.+)")
 _ROOT = 0.5  # epsilon falls, and gamma grows, with the square root of what was seen
 
@@ -75,11 +78,10 @@ def make_policy(
         return Uniform()
     if name in _RANKED_BY:
         return Ranked(BEHAVIOUR.index(_RANKED_BY[name]), floor=explore.floor, name=name)
-    if said := _DIVERSE.fullmatch(name):
-        inner = _believing(said["inner"], state, explore, seed=seed)
-        columns = like or (len(BEHAVIOUR), inner.posterior.prior.dim)
-        return Diverse(inner, diversity=float(said["diversity"]), like=columns, name=name)
-    return _believing(name, state, explore, seed=seed)
+    if said := _CAPPED.fullmatch(name):
+        inside = _on_pages(said["inner"], state, explore, seed=seed, like=like)
+        return Capped(inside, share=float(said["share"]), name=name)
+    return _on_pages(name, state, explore, seed=seed, like=like)
 
 
 def make_tradeoff(state: State, explore: Explore, *, seed: int) -> Tradeoff:
@@ -92,6 +94,15 @@ def make_tradeoff(state: State, explore: Explore, *, seed: int) -> Tradeoff:
         draws=explore.draws,
         seed=seed,
     )
+
+
+def _on_pages(name: str, state: State, explore: Explore, *, seed: int, like: tuple[int, int] | None) -> Inner:
+    said = _DIVERSE.fullmatch(name)
+    if not said:
+        return _believing(name, state, explore, seed=seed)
+    inner = _believing(said["inner"], state, explore, seed=seed)
+    columns = like or (len(BEHAVIOUR), inner.posterior.prior.dim)
+    return Diverse(inner, diversity=float(said["diversity"]), like=columns, name=name)
 
 
 def _believing(name: str, state: State, explore: Explore, *, seed: int) -> Inner:

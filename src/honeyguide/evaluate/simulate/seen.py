@@ -17,6 +17,7 @@ from honeyguide.explore.decide import stream
 from honeyguide.interests.items import ItemFacts
 from honeyguide.interests.users import History, ShopperModel
 from honeyguide.shop.candidates import CandidateSource
+from honeyguide.shop.offer import offer
 from honeyguide.types import Candidates, Event, EventKind, Floats, Rows, Vectors
 
 FIRST_DAY = datetime(2024, 1, 1, tzinfo=UTC)
@@ -64,14 +65,8 @@ class Seen:
         history, now_us = self.history(person), to_us(time_of(day))
         rng = stream(self._seed, f"candidates {user_id(person)}@{nth}")
         rows = self._rows(history, now_us, day, rng)
-        ids = self.model.catalog.ids
-        return rows, Candidates(
-            user_id=user_id(person),
-            item_ids=tuple(map(ids.__getitem__, rows.tolist())),
-            features=self.model.features(history, rows, now_us),
-            remaining_visits=self.model.remaining_visits(history, now_us, HORIZON_DAYS),
-            groups=self.model.items.leaf[rows],
-        )
+        user = user_id(person)
+        return rows, offer(self.model, user, history, rows, now_us, horizon_days=HORIZON_DAYS)
 
     def came(self, person: int, nth: int, day: float, rows: Rows) -> None:
         """A person came and was shown these rows: that leaves a day, and nothing about the items."""
