@@ -13,7 +13,9 @@ from honeyguide.evaluate.confidence import (
     Sequence,
     difference,
     empirical_bernstein,
+    error_of,
     off_policy_interval,
+    student_interval,
 )
 from honeyguide.types import Floats
 
@@ -52,6 +54,54 @@ def test_empirical_bernstein_gains_where_values_vary_little() -> None:
 def test_empirical_bernstein_holds_at_least_as_often_as_it_says(chance: float) -> None:
     held = [chance in empirical_bernstein(clicks(chance, 200, seed)) for seed in range(300)]
     assert np.mean(held) >= 0.95
+
+
+def parts_of(values: Floats) -> Floats:
+    return np.asarray((values - values.mean()) / len(values))
+
+
+def test_of_even_parts_the_interval_is_students() -> None:
+    values = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
+    half = 2.7764451 * np.sqrt(2.5 / 5)  # t of 4 degrees of freedom, times the standard error
+    found = student_interval(3.0, parts_of(values))
+    assert (found.low, found.high) == pytest.approx((3 - half, 3 + half))
+    assert error_of(parts_of(values)) == pytest.approx(np.sqrt(2.5 / 5))
+
+
+def test_skewed_parts_move_both_ends_to_the_long_side() -> None:
+    """By g (2 z^2 + 1) / (6 sqrt n) standard errors; one 5 among four 0 has a skewness of 1.5."""
+    values = np.array([0.0, 0.0, 0.0, 0.0, 5.0])
+    moved = 1.5 * (2 * 1.9599640**2 + 1) / (6 * np.sqrt(5))
+    found, mirrored = student_interval(1.0, parts_of(values)), student_interval(-1.0, parts_of(-values))
+    assert found.width == pytest.approx(2 * 2.7764451)  # such a kurtosis is too little to put them apart
+    assert (found.low + found.high) / 2 == pytest.approx(1 + moved)
+    assert (mirrored.low, mirrored.high) == pytest.approx((-found.high, -found.low))
+
+
+def test_heavy_tails_put_the_ends_apart() -> None:
+    """Even parts, -1 and 1 among 38 zeros: a kurtosis of 20 - 3 and no skewness."""
+    values = np.zeros(40)
+    values[:2] = -1.0, 1.0
+    apart = 1.9599640 * (3 * 1.9599640**2 + 5) / 12 * 17 / 40
+    half = (2.0226909 + apart) * np.sqrt(2 / 39 / 40)
+    found = student_interval(0.0, parts_of(values))
+    assert (found.low, found.high) == pytest.approx((-half, half))
+
+
+def test_parts_that_are_all_alike_leave_no_doubt_and_one_part_tells_nothing() -> None:
+    found = student_interval(0.25, np.zeros(7))
+    assert (found.low, found.high) == (0.25, 0.25)
+    with pytest.raises(InvalidInput, match="at least 2"):
+        student_interval(0.25, np.zeros(1))
+
+
+def test_of_rare_and_heavy_values_both_ends_miss_about_as_often() -> None:
+    """One of five of 40 users clicks, clicks weigh differently: Student's misses 9 % above and hardly any below."""
+    rng = np.random.default_rng(0)
+    drawn = (rng.random((3000, 40)) < 0.2) * np.exp(rng.normal(scale=0.5, size=(3000, 40)) - 0.125)
+    found = [student_interval(float(values.mean()), parts_of(values)) for values in drawn]
+    assert 0.01 < np.mean([one.low > 0.2 for one in found]) < 0.03
+    assert 0.02 < np.mean([one.high < 0.2 for one in found]) < 0.05
 
 
 def test_a_run_of_ones_is_bet_on_as_by_hand() -> None:

@@ -161,6 +161,16 @@ def test_the_bootstrap_says_much_the_same_as_the_delta_method() -> None:
         assert drawn.high - drawn.low == pytest.approx(plain.high - plain.low, rel=0.2)
 
 
+def test_a_bootstrap_of_rewards_that_hardly_anybody_had_is_no_answer_and_of_constant_ones_no_doubt() -> None:
+    log = laws.simulate(laws.logger(), 1, seed=5, users=40)
+    bootstrap = IPS(interval="bootstrap", resamples=60)
+    rare = [np.full(1, float(one.user_id in ("user-1", "user-2"))) for one in log.decisions]
+    with pytest.raises(NoSupport, match="too few users have a reward"):
+        bootstrap.estimate(log.decisions, rare, None)
+    found = bootstrap.estimate(log.decisions, [np.full(1, 0.25)] * len(rare), None)
+    assert (found.low, found.value, found.high) == (0.25, 0.25, 0.25)
+
+
 def test_bernstein_asks_for_no_large_numbers_and_is_wide() -> None:
     log = laws.simulate(laws.logger(), 1, seed=5, users=60)
     rewards = [earned / 2 for earned in log.rewards]  # in 0..1

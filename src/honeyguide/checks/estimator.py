@@ -37,8 +37,8 @@ LOGS = 100
 """Simulated logs for each page length."""
 USERS = 16
 VISITS = 6
-COVERED = (0.88, 0.99)
-"""How many of 2 x 100 intervals may hold the truth: 93 % and 95 %, give or take three sampling errors."""
+COVERED = (0.92, 0.99)
+"""How many of 2 x 100 intervals may hold the truth: 95 %, give or take two sampling errors or so."""
 COVERED_EACH = 0.85
 """The same for the 100 of one page length."""
 WHOLE = 6

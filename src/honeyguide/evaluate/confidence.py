@@ -16,6 +16,8 @@ from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import norm
+from scipy.stats import t as student_t
 
 from honeyguide.errors import InvalidInput
 from honeyguide.types import Floats
@@ -61,6 +63,39 @@ def empirical_bernstein(
     half = np.sqrt(2 * unit.var(ddof=1) * rest / n) + 7 * rest / (3 * (n - 1))
     mean = float(unit.mean())
     return _from_unit(max(mean - half, 0.0), min(mean + half, 1.0), low, high)
+
+
+def error_of(parts: Floats) -> float:
+    """The standard error of an estimate whose error is the sum of (c,) independent parts that add up to 0."""
+    return float(np.sqrt(len(parts) / (len(parts) - 1) * (parts**2).sum()))
+
+
+def student_interval(value: float, parts: Floats, *, level: float = 0.95) -> Interval:
+    """An interval for what `value` estimates, its error the sum of (c,) independent parts that add up to 0.
+
+    Student's, with what skewed parts do to his quotient: of rare and heavy ones a sample with few has both too low a
+    value and too small an error, and he misses the truth above far oftener than below. Both ends are moved by the
+    first term of the Cornish-Fisher expansion, which costs no width, and put apart by the second, which reckons with
+    a skewness that is itself estimated (Hall 1992, The Bootstrap and Edgeworth Expansion, 2.6 and 3.5).
+
+    >>> found = student_interval(0.0, np.array([-1.0, -1.0, -1.0, -1.0, 4.0]) / 5)
+    >>> round(found.low, 3), round(found.high, 3)
+    (-1.806, 3.747)
+    """
+    if parts.ndim != 1 or len(parts) < 2:
+        raise InvalidInput(f"an interval from a spread needs at least 2 parts, got {parts.shape}")
+    quantile = (1 + check_level(level)) / 2
+    squares = float((parts**2).sum())
+    if not squares > 0:
+        return Interval(value, value)
+    z = float(norm.ppf(quantile))
+    skewness = float((parts**3).sum()) / squares**1.5  # over the root of c
+    kurtosis = float((parts**4).sum()) / squares**2 - 3 / len(parts)  # over c
+    moved = (2 * z**2 + 1) / 6 * skewness
+    apart = z * ((3 * z**2 + 5) / 12 * kurtosis - (16 * z**2 + 23) / 72 * skewness**2)
+    half = float(student_t.ppf(quantile, len(parts) - 1)) + max(apart, 0.0)
+    error = error_of(parts)
+    return Interval(value + error * (moved - half), value + error * (moved + half))
 
 
 class Sequence:

@@ -5,18 +5,19 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import copysign, inf
 from typing import ClassVar, Literal, get_args
 
 import numpy as np
-from scipy.stats import t as student_t
 
 from honeyguide.errors import InvalidInput, NoSupport
-from honeyguide.evaluate.confidence import check_level, empirical_bernstein
+from honeyguide.evaluate.confidence import check_level, empirical_bernstein, error_of, student_interval
 from honeyguide.evaluate.ope.asking import Answer, ask
 from honeyguide.evaluate.ope.pages import Pages, check_log, kish, pages_of
 from honeyguide.types import Decision, Estimate, Floats, Policy
 
 IntervalKind = Literal["t", "bootstrap", "bernstein"]
+_SAME = 1e-9  # of an error: what rounding leaves of none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,9 +31,10 @@ class OffPolicy(ABC):
     and the interval does not cover that bias. None, the default, does not clip. `slots` looks at no more than the
     first so many slots of every page: a product of ten ratios says little about anything.
 
-    `interval` is "t", the estimate's influences summed up by user; "bootstrap", `resamples` logs of users drawn
-    with replacement; or, for one slot and weights that are not self-normalised, "bernstein", which needs
-    no large numbers: it knows the highest weight there could have been, and that rewards lie in 0..1.
+    `interval` is "t", the estimate's influences summed up by user, with their skewness allowed for; "bootstrap", by
+    how many of their own errors `resamples` logs of users drawn with replacement are off (bootstrap-t: Hall 1988);
+    or, for one slot and weights that are not self-normalised, "bernstein", which needs no large numbers: it knows
+    the highest weight there could have been, and that rewards lie in 0..1.
     """
 
     level: float = 0.95
@@ -182,23 +184,31 @@ class OffPolicy(ABC):
         if clusters < 2:
             raise NoSupport("all pages belong to one user, so nothing is known of how users differ: log more")
         if self.interval == "bootstrap":
-            return self._bootstrap(pages, clusters, gain=gain)
+            return self._bootstrap(pages, value, influence, gain=gain)
         if self.interval == "bernstein":
             if gain:
                 raise InvalidInput("interval 'bernstein' bounds no differences: choose t or bootstrap")
             return self._bernstein(pages, clusters, answers)
-        variance = clusters / (clusters - 1) * float((pages.per_user(influence) ** 2).sum())
-        half = float(student_t.ppf((1 + self.level) / 2, clusters - 1) * np.sqrt(variance))
-        return value - half, value + half
+        found = student_interval(value, pages.per_user(influence), level=self.level)
+        return found.low, found.high
 
-    def _bootstrap(self, pages: Pages, clusters: int, *, gain: bool) -> tuple[float, float]:
-        rng = np.random.default_rng(self.seed)
-        drawn = [
-            self._versus(pages.of_users(rng.integers(clusters, size=clusters)), gain=gain)[0]
-            for _ in range(self.resamples)
-        ]
-        low, high = np.quantile(drawn, [(1 - self.level) / 2, (1 + self.level) / 2])
-        return float(low), float(high)
+    def _bootstrap(self, pages: Pages, value: float, influence: Floats, *, gain: bool) -> tuple[float, float]:
+        rng, error = np.random.default_rng(self.seed), error_of(pages.per_user(influence))
+        clusters = int(pages.user.max()) + 1
+        off = []
+        for _ in range(self.resamples):
+            drawn = pages.of_users(rng.integers(clusters, size=clusters))
+            found, parts = self._versus(drawn, gain=gain)
+            own = error_of(drawn.per_user(parts))
+            off.append((found - value) / own if own > _SAME * error else copysign(inf, found - value))
+        off.sort()
+        outside = max(int((1 - self.level) / 2 * (self.resamples + 1)), 1)
+        least, most = off[outside - 1], off[-outside]
+        if error > 0 and inf in (-least, most):
+            raise NoSupport(
+                "too few users have a reward that counts: many a log of users drawn again has no spread. Log more"
+            )
+        return (value - most * error, value - least * error) if error > 0 else (value, value)
 
     def _bernstein(self, pages: Pages, clusters: int, answers: list[Answer]) -> tuple[float, float]:
         if len(pages.page) != pages.n or pages.reward.min() < 0 or pages.reward.max() > 1:
