@@ -18,8 +18,8 @@ from honeyguide.explore.tradeoff import Tradeoff
 from honeyguide.interests.users import BEHAVIOUR
 from honeyguide.journal.learner import Learner
 from honeyguide.journal.memory import MemoryJournal
-from honeyguide.shop.arms import ALL_SERVED, Arms
-from honeyguide.shop.split import Split
+from honeyguide.shop.arms import Arms
+from honeyguide.shop.split import Split, everybody
 from honeyguide.types import Candidates, Decision, Event, Policy
 
 DIM = len(BEHAVIOUR) + 3
@@ -155,7 +155,7 @@ def ledger_of(made: Arms) -> Tradeoff:
 
 
 def test_the_account_of_exploring_leaves_out_what_another_policy_or_the_shop_chose() -> None:
-    made, alone = arms(ALL_SERVED), arms(ALL_SERVED)
+    made, alone = arms(everybody("tradeoff")), arms(everybody("tradeoff"))
     own = page(alone.policies[0], 0, pins={0: 5})
     fixed = page(alone.policies[0], 1, pins={0: 1, 1: 2, 2: 3})
     foreign = page(arms().policies[2], 2)
@@ -174,7 +174,7 @@ def test_the_account_of_exploring_leaves_out_what_another_policy_or_the_shop_cho
 
 
 def test_who_moves_to_another_arm_takes_along_what_was_learned_of_them(journal: MemoryJournal) -> None:
-    ended = learned(journal, ALL_SERVED)
+    ended = learned(journal, everybody("tradeoff"))
     assert users_of(ended.policies[0]) == sorted(USERS)
     moved = learned(journal, replace(SPLIT, name="another"))
     assert sorted(user for belief in moved.beliefs for user in users_of(belief)) == sorted(USERS)

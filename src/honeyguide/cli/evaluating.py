@@ -19,7 +19,7 @@ from honeyguide.evaluate.results import ReplayReport
 from honeyguide.evaluate.sequence import read_sequence
 from honeyguide.evaluate.summary import summarise
 from honeyguide.shop.models import load_fitted
-from honeyguide.shop.policies import SERVED, make_policy
+from honeyguide.shop.policies import make_policy, serving
 from honeyguide.shop.workspace import Workspace
 
 
@@ -29,7 +29,11 @@ def evaluate_shop(
     """Replay the named policies (the settings' where none is named), always beside exploit-only and the served."""
     settings = workspace.settings
     levels = tuple(f"thompson-{level:g}" for level in settings.evaluate.fixed_levels)
-    wanted = tuple(dict.fromkeys((SERVED, "greedy", *(names or (*settings.evaluate.policies, *levels)))))
+    wanted = tuple(
+        dict.fromkeys(
+            (serving(settings.explore), "greedy", *(names or (*settings.evaluate.policies, *levels)))
+        )
+    )
     _check_names(workspace, wanted)
     with stages.stage("Replay the policies") as progress, _workers_end_with_us():
         runs, served = replay_policies(workspace, wanted, workers=workers, progress=progress)

@@ -53,6 +53,8 @@ class Explore:
     """Items on a page, unless the request says otherwise."""
     horizon_days: float = 90.0
     """How far ahead it counts to have learned something."""
+    policy: str = "tradeoff"
+    """The policy that serves everybody: the controller, or any that holds a belief, such as diverse-0.3-tradeoff."""
 
     def __post_init__(self) -> None:
         within(self, "epsilon", 0, 1)

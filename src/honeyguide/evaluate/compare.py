@@ -26,7 +26,7 @@ from honeyguide.interests.users import DAY_US
 from honeyguide.journal.protocol import Journal
 from honeyguide.journal.sqlite import SqliteJournal
 from honeyguide.shop.models import Fitted, load_fitted
-from honeyguide.shop.policies import SERVED
+from honeyguide.shop.policies import serving
 from honeyguide.shop.workspace import Workspace
 from honeyguide.types import Progress, silent
 
@@ -79,11 +79,12 @@ def load_traffic(workspace: Workspace, fitted: Fitted) -> Traffic:
 def replay_one(workspace: Workspace, name: str, key: str, progress: Progress) -> None:
     """Replay one policy and store how it did."""
     fitted, traffic = _loaded(workspace)
-    journal = _fresh_journal(workspace) if name == SERVED else None
+    serves = name == serving(workspace.settings.explore)
+    journal = _fresh_journal(workspace) if serves else None
     replay = Replay(fitted, traffic, workspace.settings, name, keep=journal)
     run = replay.run(progress)
     meta: dict[str, object] = {"key": key}
-    if name == SERVED:
+    if serves:
         meta["served"] = msgspec.to_builtins(look_back(replay, run))
     arrays = {field.name: getattr(run, field.name) for field in fields(run) if field.name != "policy"}
     artifacts.save(_home(workspace), name, arrays, meta)
@@ -174,4 +175,6 @@ def _load_run(workspace: Workspace, name: str) -> PolicyRun:
 
 
 def _load_served(workspace: Workspace) -> Served:
-    return msgspec.convert(artifacts.load(_home(workspace), SERVED).meta["served"], Served)
+    return msgspec.convert(
+        artifacts.load(_home(workspace), serving(workspace.settings.explore)).meta["served"], Served
+    )

@@ -28,7 +28,7 @@ from honeyguide.evaluate.served import Served
 from honeyguide.explore.kinds_chosen import PriorQuality
 from honeyguide.interests.users import DAY_US
 from honeyguide.shop.models import Fitted
-from honeyguide.shop.policies import SERVED
+from honeyguide.shop.policies import serving
 from honeyguide.types import Floats
 
 CAVEAT = (
@@ -68,8 +68,8 @@ def summarise(
         caveat=CAVEAT,
         weeks=weeks,
         policies=tuple(policy_result(run, greedy, bands) for run in runs.values()),
-        served=SERVED,
-        levels=level_weeks(runs[SERVED], traffic.visits, weeks),
+        served=serving(settings.explore),
+        levels=level_weeks(runs[serving(settings.explore)], traffic.visits, weeks),
         interests=interests(fitted),
         points=map_points(fitted),
         user_id=served.user_id,
@@ -156,7 +156,7 @@ def title(policy: str) -> str:
         "habit": "What they took most",
         "uniform": "Uniform",
     }
-    return names[policy]
+    return names.get(policy, policy)
 
 
 def level_weeks(run: PolicyRun, visits: Visits, weeks: tuple[str, ...]) -> tuple[LevelWeek, ...]:

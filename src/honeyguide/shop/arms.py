@@ -15,12 +15,9 @@ import numpy as np
 from honeyguide.config import Explore
 from honeyguide.errors import InvalidInput, InvalidSettings
 from honeyguide.explore.diverse import Inner
-from honeyguide.shop.policies import SERVED, make_policy
+from honeyguide.shop.policies import make_policy
 from honeyguide.shop.split import Split
 from honeyguide.types import Decision, Floats, Policy, State
-
-ALL_SERVED = Split("", (SERVED,), (1.0,))
-"""Everybody is served by the controller."""
 
 
 class Arms:
@@ -42,7 +39,8 @@ class Arms:
         try:
             policies = [make_policy(name, state, explore, seed=seed, like=like) for name in split.arms]
         except InvalidInput as error:
-            raise InvalidSettings(f"[experiment] arms: {error}") from None
+            setting = "[experiment] arms" if split.name else "[explore] policy"
+            raise InvalidSettings(f"{setting}: {error}") from None
         beliefs = [
             policy if _believes(policy) else make_policy("greedy", state, explore, seed=seed)
             for policy in policies

@@ -12,10 +12,10 @@ from honeyguide.errors import UnknownItem
 from honeyguide.interests.users import History, ShopperModel
 from honeyguide.journal.learner import Learner
 from honeyguide.journal.protocol import Journal
-from honeyguide.shop.arms import ALL_SERVED, Arms
+from honeyguide.shop.arms import Arms
 from honeyguide.shop.models import Fitted
-from honeyguide.shop.policies import like
-from honeyguide.shop.split import experiment_split
+from honeyguide.shop.policies import like, serving
+from honeyguide.shop.split import everybody, experiment_split
 from honeyguide.types import Event
 
 _FITTED_AS = "shop.fitted_as"
@@ -33,6 +33,7 @@ class Learning:
         self._folded: dict[str, History] = {}
         self._feedback: dict[str, Event] = {}
         self._events_read = 0
+        self._split = experiment_split(settings) or everybody(serving(settings.explore))
         self._learner = self._open_learner()
         self.catch_up()
 
@@ -65,7 +66,7 @@ class Learning:
     def _open_learner(self) -> Learner[Arms]:
         settings, fitted = self._settings, self._fitted
         arms = Arms.made(
-            experiment_split(settings) or ALL_SERVED,
+            self._split,
             fitted.policy_state,
             settings.explore,
             seed=settings.seed,
@@ -84,8 +85,7 @@ class Learning:
 
     @property
     def _stamp(self) -> NDArray[np.uint8]:
-        split = experiment_split(self._settings) or ALL_SERVED
-        text = f"{self._fitted.version} {self._settings.explore} {split}"
+        text = f"{self._fitted.version} {self._settings.explore} {self._split}"
         return np.frombuffer(text.encode(), dtype=np.uint8)
 
     def _remember(self, event: Event) -> None:

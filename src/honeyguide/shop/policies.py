@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import MappingProxyType
 
 from honeyguide.config import Explore
-from honeyguide.errors import InvalidInput
+from honeyguide.errors import InvalidInput, InvalidSettings
 from honeyguide.explore.baselines import Ranked, Uniform
 from honeyguide.explore.capped import Capped
 from honeyguide.explore.closed_form import EpsilonGreedy, LinUCB, Softmax, SquareCB
@@ -24,7 +24,7 @@ from honeyguide.interests.items import ItemFacts
 from honeyguide.interests.users import BEHAVIOUR
 from honeyguide.types import Policy, State
 
-SERVED = "tradeoff"
+CONTROLLER = "tradeoff"
 NAMES = (
     "tradeoff",
     "greedy",
@@ -84,8 +84,18 @@ def make_policy(
     return _on_pages(name, state, explore, seed=seed, like=like)
 
 
+def serving(explore: Explore) -> str:
+    """The name of the policy that serves everybody; InvalidSettings where it holds no belief about them."""
+    if explore.policy == "uniform" or explore.policy in _RANKED_BY:
+        raise InvalidSettings(
+            f"[explore] policy = {explore.policy!r} would learn nothing of anybody: choose one that holds a belief, "
+            "such as greedy, or try it on a share of the users with [experiment] arms"
+        )
+    return explore.policy
+
+
 def make_tradeoff(state: State, explore: Explore, *, seed: int) -> Tradeoff:
-    """The policy that serves: it chooses its exploration level by itself."""
+    """The controller, which chooses its exploration level by itself."""
     return Tradeoff(
         UserPosterior.from_state(state),
         epsilon=explore.epsilon,
@@ -106,7 +116,7 @@ def _on_pages(name: str, state: State, explore: Explore, *, seed: int, like: tup
 
 
 def _believing(name: str, state: State, explore: Explore, *, seed: int) -> Inner:
-    if name == SERVED:
+    if name == CONTROLLER:
         return make_tradeoff(state, explore, seed=seed)
     if name == "greedy":
         return _thompson(name, UserPosterior.from_state(state), explore, 0.0, 1.0)

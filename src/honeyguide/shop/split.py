@@ -59,6 +59,11 @@ def experiment_split(settings: Settings) -> Split | None:
     return Split(settings.experiment.name, policies, shares)
 
 
+def everybody(policy: str) -> Split:
+    """All users are served by one policy."""
+    return Split("", (policy,), (1.0,))
+
+
 def apprentice_split(settings: Settings) -> Split:
     """How users are shared out between the shop's own ranking and the learned policy."""
     share = settings.apprentice.share
