@@ -111,6 +111,9 @@ OUT_OF_RANGE = [
     ("interests", "leaves", 1),
     ("interests", "taste_dims", 0),
     ("interests", "half_life_days", -1.0),
+    ("sequence", "balance", "even"),
+    ("sequence", "coverage", -0.1),
+    ("sequence", "calibration", -0.1),
     ("explore", "epsilon", 1.01),
     ("explore", "floor", 0.0),
     ("explore", "draws", 1),
@@ -124,6 +127,12 @@ OUT_OF_RANGE = [
     ("evaluate", "fixed_levels", [0.5, -0.1]),
     ("evaluate", "fixed_levels", [0.5, float("nan")]),
 ]
+
+
+def test_a_balance_of_nothing_is_refused() -> None:
+    nothing = {"coverage": 0.0, "calibration": 0.0}
+    assert parse_settings({"sequence": nothing}).sequence.balance == "none"
+    assert "raise one of them" in refusal({"sequence": {**nothing, "balance": "fixed"}})
 
 
 @pytest.mark.parametrize(("stage", "key", "value"), OUT_OF_RANGE)

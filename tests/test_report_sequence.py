@@ -49,3 +49,21 @@ def test_a_single_look_is_drawn_and_no_forecast_is_no_table(report: ReplayReport
     html = sequence_section(with_held_out(report, (6.0,)))
     assert "epoch 1" in html
     assert "Forecast of the next interest" not in html
+
+
+def test_what_is_wanted_beside_and_its_weight_are_drawn_where_there_is_a_balance(
+    report: ReplayReport,
+) -> None:
+    assert "How much each counts" not in sequence_section(report)
+    assert report.sequence is not None
+    epochs = report.sequence.curves[0].steps
+    beside = tuple(
+        Curve(f"{kind} {name}", epochs, tuple(0.5 + 0.01 * epoch for epoch in epochs))
+        for name in ("coverage", "calibration")
+        for kind in ("held_out", "weight of")
+    )
+    html = sequence_section(
+        replace(report, sequence=replace(report.sequence, curves=(*report.sequence.curves, *beside)))
+    )
+    for words in ("Wanted beside", "How much each counts", "Coverage", "Proportions"):
+        assert words in html

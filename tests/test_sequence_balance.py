@@ -293,7 +293,7 @@ def test_bad_balances_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="at least 0"):
         Balance(coverage=-0.1)
     with pytest.raises(InvalidInput, match="epsilon"):
-        Balance(epsilon=0.0)
+        Balance(epsilon=1.1)
     with pytest.raises(InvalidInput, match="weights must be fixed"):
         Balance("guessed")  # type: ignore[arg-type]
     with pytest.raises(InvalidInput, match="interests of all 40 items"):

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from honeyguide.config.bounds import at_least, positive, within
 from honeyguide.errors import InvalidSettings
 
+BALANCES = ("none", "fixed", "uncertainty", "gradnorm", "lagrangian")
+"""How the terms of the sequence model's loss may be weighed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sequence:
@@ -44,6 +47,14 @@ class Sequence:
     policies: bool = False
     """Let policies see what is likely next. The pages they learn from are among what the model learned from, so it
     promises them too much: pages of the demo's shop then earn 0.9 % less."""
+    balance: str = "none"
+    """How more than what follows is learned: none, fixed, uncertainty, gradnorm or lagrangian, which keeps to
+    (1 - epsilon) of what is found without."""
+    coverage: float = 0.1
+    """Under a balance, how much it counts that every item is likely to somebody; 0 does without."""
+    calibration: float = 0.1
+    """Under a balance, how much it counts that interests are likely in the proportion of a user's past; 0 does
+    without."""
     patience: int = 10
     """It ends after this many looks at those without an improvement; it looks after each epoch."""
 
@@ -52,10 +63,17 @@ class Sequence:
         for key in ("epochs", "width", "blocks", "heads", "longest", "negatives", "batch", "patience"):
             at_least(self, key, 1)
         positive(self, "learning_rate")
-        at_least(self, "weight_decay", 0)
+        for key in ("weight_decay", "coverage", "calibration"):
+            at_least(self, key, 0)
         within(self, "dropout", 0, 0.99)
         within(self, "held_out", 0.001, 0.5)
         if self.width % self.heads:
             raise InvalidSettings(f"width must divide by heads, got {self.width} and {self.heads}")
         if self.loss not in ("softmax", "gbce", "contrastive"):
             raise InvalidSettings(f"loss must be softmax, gbce or contrastive, got {self.loss!r}")
+        if self.balance not in BALANCES:
+            raise InvalidSettings(f"balance must be one of {', '.join(BALANCES)}, got {self.balance!r}")
+        if self.balance != "none" and not self.coverage + self.calibration > 0:
+            raise InvalidSettings(
+                f"coverage and calibration are 0, and balance is {self.balance!r}: raise one of them, or set none"
+            )

@@ -154,7 +154,8 @@ class TaughtTask:
 class SequenceLearning:
     """How the sequence model learned: its curves by epoch, and how good its forecast of the next interest is.
 
-    `curves` are train and held_out (losses over all items), ndcg and recall (at 10, of the events held out);
+    `curves` are train and held_out (losses over all items), ndcg and recall (at 10, of the events held out), and
+    under a balance, for each thing wanted beside, how far from it users held out are, and its weight;
     `mixture` says what is mixed in. `forecast` is None where too few users were held out to judge it.
     """
 

@@ -64,7 +64,7 @@ def fit(
     taxonomy = taxonomy_stage(workspace, settings, catalog, vectors, table, stage)
     items = items_stage(workspace, settings, catalog, vectors, taxonomy, table, stage)
     related_stage(workspace, catalog, vectors, table, stage)
-    sequence = sequence_stage(workspace, settings, catalog, vectors, table, stage)
+    sequence = sequence_stage(workspace, settings, catalog, vectors, taxonomy, table, stage)
     forecast = forecast_stage(workspace, settings, taxonomy, sequence, table, stage)
     heads_stage(workspace, settings, catalog, items, sequence, table, stage)
     version, pages = posterior_stage(

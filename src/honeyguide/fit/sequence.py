@@ -9,7 +9,7 @@ import numpy as np
 
 from honeyguide import artifacts
 from honeyguide.artifacts import key_of
-from honeyguide.config import Sequence, Settings
+from honeyguide.config import Settings
 from honeyguide.data.catalog import Catalog
 from honeyguide.data.table import EventTable
 from honeyguide.interests.sequence.content import content_of, prices_or_paid
@@ -18,6 +18,7 @@ from honeyguide.interests.sequence.likeness import share_of_new
 from honeyguide.interests.sequence.mixing import mixed
 from honeyguide.interests.sequence.model import SequenceModel
 from honeyguide.interests.sequence.network import SequenceNetwork
+from honeyguide.interests.taxonomy import Taxonomy
 from honeyguide.plm.serving import open_encoder
 from honeyguide.plm.vectors import catalogue_vectors
 from honeyguide.shop.models import ENCODER, SEQUENCE
@@ -40,6 +41,7 @@ def sequence_stage(
     settings: Settings,
     catalog: Catalog,
     vectors: Vectors,
+    taxonomy: Taxonomy,
     table: EventTable,
     stage: Stage,
 ) -> SequenceModel | None:
@@ -49,7 +51,7 @@ def sequence_stage(
     if not given.steps or not (sequences.lengths > 1).any():
         return None
     encoder = artifacts.current(workspace.models, ENCODER)
-    wanted = asdict(replace(given, policies=False))  # who may see it changes nothing of what is learned
+    wanted = _wanted(settings, taxonomy)
     key = key_of("sequence", _MADE_LIKE, catalog.version, encoder, table.version, wanted, settings.seed)
     if made := artifacts.load_if_made_from(workspace.models, SEQUENCE, key):
         return SequenceModel.from_state(made.arrays, made.meta["sequence"])
@@ -57,7 +59,7 @@ def sequence_stage(
     content = content_of(vectors, prices_of(catalog, table), searches)
     parted = part(sequences, settings)
     with stage("Learn what users take next") as progress:
-        network, curve = _learned(workspace, settings, content, len(catalog), parted, progress)
+        network, curve = _learned(workspace, settings, content, taxonomy, parted, progress)
     with stage("Weigh it against what was taken along and what is alike") as progress:
         model = SequenceModel(network)
         if given.memory:
@@ -78,6 +80,20 @@ def sequence_stage(
     return model
 
 
+def _wanted(settings: Settings, taxonomy: Taxonomy) -> dict[str, object]:
+    """What of the settings, and of the tree, changes what is learned."""
+    given = settings.sequence
+    wanted: dict[str, object] = asdict(replace(given, policies=False))  # who may see it changes nothing
+    if given.balance == "none":
+        for name in ("balance", "coverage", "calibration"):
+            del wanted[name]
+    else:
+        wanted["interests"] = taxonomy.top.tolist()
+    if given.balance == "lagrangian":
+        wanted["epsilon"] = settings.explore.epsilon
+    return wanted
+
+
 def _pool(sequences: Sequences, items: int) -> Rows | None:
     """The most taken items; None where those are all."""
     if items <= _POOL:
@@ -96,7 +112,7 @@ def _learned(
     workspace: Workspace,
     settings: Settings,
     content: Vectors,
-    items: int,
+    taxonomy: Taxonomy,
     parted: Parted,
     progress: Progress,
 ) -> tuple[SequenceNetwork, list[dict[str, float]]]:
@@ -107,10 +123,11 @@ def _learned(
 
     learned = learn_sequences(
         content,
-        items,
+        len(taxonomy.members),
         parted.known,
         HeldOut(parted.asked, parted.targets),
-        _plan(settings.sequence, settings.seed),
+        _plan(settings),
+        interests=taxonomy.top,
         place=Place(device_named(settings.training.device), torch.float32),
         folder=workspace.cache / _SCRATCH,
         progress=progress,
@@ -151,10 +168,18 @@ def _search_vectors(
     return found
 
 
-def _plan(given: Sequence, seed: int) -> SequencePlan:
+def _plan(settings: Settings) -> SequencePlan:
     from honeyguide.interests.sequence.network import Shape
-    from honeyguide.interests.train.plan import SequencePlan
+    from honeyguide.interests.train.plan import Balance, SequencePlan
 
+    given, balance = settings.sequence, None
+    if given.balance != "none":
+        balance = Balance(
+            given.balance,  # type: ignore[arg-type]
+            given.coverage,
+            given.calibration,
+            settings.explore.epsilon,
+        )
     return SequencePlan(
         shape=Shape(given.width, given.blocks, given.heads, given.longest),
         epochs=given.epochs,
@@ -166,7 +191,8 @@ def _plan(given: Sequence, seed: int) -> SequencePlan:
         weight_decay=given.weight_decay,
         batch=given.batch,
         patience=given.patience,
-        seed=seed,
+        balance=balance,
+        seed=settings.seed,
     )
 
 

@@ -11,6 +11,8 @@ from honeyguide.evaluate.results import Band, Curve, ReplayReport, SequenceLearn
 from honeyguide.interests.forecast import ForecastQuality
 
 _TITLE = "What users take next"
+_WEIGHT = "weight of "  # so curves of weights are called
+_ASKED = {"coverage": "Coverage", "calibration": "Proportions"}
 _OVERFIT = 1.02  # times its lowest point: a held-out loss that ends above it has turned
 
 
@@ -25,6 +27,9 @@ def sequence_section(report: ReplayReport) -> Markup:
         parts.append(_forecast(learning.forecast))
     if "train" in curves:
         parts += [_losses(curves["train"], curves["held_out"]), _found(curves["ndcg"], curves["recall"])]
+    weighed = [name.removeprefix(_WEIGHT) for name in curves if name.startswith(_WEIGHT)]
+    if weighed:
+        parts += [_wanted(weighed, curves), _weights(weighed, curves)]
     return section("sequence", _TITLE, *parts)
 
 
@@ -76,6 +81,45 @@ def _found(ndcg: Curve, recall: Curve) -> Markup:
         ),
         title="Found among all items, of the events held out",
         note="What the user took before is left out of the ranking.",
+    )
+
+
+def _wanted(names: list[str], curves: dict[str, Curve]) -> Markup:
+    lines = [
+        Series(_ASKED[name], f"c{place}", _bands(curves[f"held_out {name}"]))
+        for place, name in enumerate(names, 1)
+    ]
+    return figure(
+        partial(
+            line_chart,
+            lines,
+            [f"epoch {epoch}" for epoch in curves["ndcg"].steps],
+            label="Line chart: how far what is likely next is from what else is wanted, by epoch.",
+            decimals=3,
+            height=220.0,
+        ),
+        title="Wanted beside",
+        note="For users held out, in nats, lower is better: how far the mean of all users' chances is from even over "
+        "the catalogue, and how far each user's interests to come are from the proportions of their past.",
+    )
+
+
+def _weights(names: list[str], curves: dict[str, Curve]) -> Markup:
+    lines = [
+        Series(_ASKED[name], f"c{place}", _bands(curves[_WEIGHT + name]))
+        for place, name in enumerate(names, 1)
+    ]
+    return figure(
+        partial(
+            line_chart,
+            lines,
+            [f"epoch {epoch}" for epoch in curves["ndcg"].steps],
+            label="Line chart: the weights of what is wanted beside, by epoch.",
+            decimals=2,
+            height=200.0,
+        ),
+        title="How much each counts",
+        note="Beside telling what followed, which counts 1. At 0 the model learned without.",
     )
 
 

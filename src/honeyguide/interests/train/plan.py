@@ -31,8 +31,8 @@ class Balance:
             raise InvalidInput(
                 "coverage and calibration must be at least 0 and one of them above: else leave the balance out"
             )
-        if not 0 < self.epsilon < 1:
-            raise InvalidInput(f"epsilon must lie between 0 and 1, got {self.epsilon}")
+        if not 0 <= self.epsilon <= 1:
+            raise InvalidInput(f"epsilon must lie in 0..1, got {self.epsilon}")
         if self.weights not in ("fixed", "uncertainty", "gradnorm", "lagrangian"):
             raise InvalidInput(
                 f"weights must be fixed, uncertainty, gradnorm or lagrangian, got {self.weights!r}"
