@@ -16,7 +16,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from honeyguide.cli import files, interests, lists, similar, taxonomy
+from honeyguide.cli import experiments, files, interests, lists, similar, taxonomy
 from honeyguide.cli.options import AsJson, Now, Shop, User, moment
 from honeyguide.errors import (
     DamagedArtifact,
@@ -178,6 +178,10 @@ def decide(
     exclude: Annotated[
         list[str] | None, typer.Option(help="The id of an item not to show (again for more).")
     ] = None,
+    ranking: Annotated[
+        list[str] | None,
+        typer.Option(help="An item of the shop's own ranking, in order (again for more): apprentice mode."),
+    ] = None,
     now: Now = None,
     json: AsJson = False,
 ) -> None:
@@ -190,7 +194,7 @@ def decide(
     from honeyguide.shop.honeyguide import Honeyguide
 
     with Honeyguide.open(shop) as opened:
-        decision = opened.decide(user, k=k, now=moment(now), exclude=exclude or ())
+        decision = opened.decide(user, k=k, now=moment(now), exclude=exclude or (), ranking=ranking)
         show_decision(decision, opened.fitted.catalog, as_json=json)
 
 
@@ -316,6 +320,8 @@ def report(
     show({"report": str(path)}, f"Report: {path}", as_json=json)
 
 
+app.command()(experiments.experiment)
+app.command()(experiments.apprentice)
 app.command()(files.export)
 
 

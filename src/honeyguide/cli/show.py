@@ -23,6 +23,7 @@ from honeyguide.data.prepare import PrepareReport
 from honeyguide.evaluate.results import Band, ReplayReport
 from honeyguide.export.exporter import ExportReport
 from honeyguide.fit import FitReport
+from honeyguide.shop.split import all_fixed
 from honeyguide.shop.workspace import Workspace
 from honeyguide.types import Decision, Event
 from honeyguide.types import Progress as Report
@@ -138,7 +139,8 @@ def show_decision(decision: Decision, catalog: Catalog, *, as_json: bool) -> Non
         chance, expected = row["propensity"], row["expected_reward"]
         said = "<.001" if chance < 0.0005 else f"{chance:.3f}"
         printed.add_row(str(slot), row["item_id"], row["text"], row["why"], said, f"{expected:.3f}")
-    show({}, f"For {decision.user_id}, {decision.plan.reason}", as_json=False)
+    reason = "the shop's own ranking" if all_fixed(decision) else decision.plan.reason
+    show({}, f"For {decision.user_id}, {reason}", as_json=False)
     console.print(printed)
     show({}, f"Decision {decision.decision_id}", as_json=False)
 

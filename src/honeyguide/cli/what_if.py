@@ -18,6 +18,7 @@ from honeyguide.journal.protocol import Journal
 from honeyguide.journal.sqlite import SqliteJournal
 from honeyguide.shop.models import Fitted, load_fitted
 from honeyguide.shop.policies import like, make_policy
+from honeyguide.shop.split import all_fixed
 from honeyguide.shop.workspace import Workspace
 
 MOST_PAGES = 5000
@@ -78,13 +79,16 @@ def _served(journal: Journal, workspace: Workspace, fitted: Fitted, now: datetim
     fresh = (
         (page.decision, page.rewards)
         for page in log.settled()
-        if page.decision.model_version == fitted.version and journal.locate(page.decision.decision_id) > start
+        if page.decision.model_version == fitted.version
+        and journal.locate(page.decision.decision_id) > start
+        and not all_fixed(page.decision)
     )
     latest = list(deque(fresh, MOST_PAGES))
     if not latest:
         raise NotReady(
-            "no page that was served since the last fit has had its reward window: what an earlier fit served, the "
-            f"present one has learned from already. {_get_one(workspace)}"
+            "no page that a policy chose since the last fit has had its reward window: what an earlier fit served, "
+            "the present one has learned from already, and what the shop ranked itself could not have been "
+            f"otherwise. {_get_one(workspace)}"
         )
     return latest
 
