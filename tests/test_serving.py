@@ -31,11 +31,14 @@ def opened(shop: Path, policy: str) -> Honeyguide:
     return Honeyguide.open(shop, clock=lambda: NOW)
 
 
-@pytest.mark.parametrize("policy", ["tradeoff", "corral", "capped-0.2-diverse-0.3-tradeoff", "linucb-0.5"])
+@pytest.mark.parametrize(
+    "policy", ["tradeoff", "corral", "capped-0.2-diverse-0.3-tradeoff", "interest-first-led-0.5"]
+)
 def test_everybody_is_served_by_the_policy_of_the_settings(shop: Path, policy: str) -> None:
     with opened(shop, policy) as it:
         page = it.decide("user-1", k=4)
         assert (page.policy, page.policy_version) == (policy, policy)
+        assert (page.candidates.leads is None) == (it.fitted.transitions is None)
         before = it.policy.state()
         it.feedback(page.decision_id, page.item_ids[0], "purchase")
         after = it.policy.state()

@@ -121,7 +121,8 @@ class Replay:
         decision_id = f"{user}@{time_us}"
         rng = stream(self.settings.seed, decision_id)
         rows = self.source.rows(history, time_us, rng)
-        candidates = offer(self.model, user, history, rows, time_us, horizon_days=explore.horizon_days)
+        horizon, moves = explore.horizon_days, self.fitted.transitions
+        candidates = offer(self.model, user, history, rows, time_us, horizon_days=horizon, transitions=moves)
         return decide(
             self.learner.policy,
             candidates,

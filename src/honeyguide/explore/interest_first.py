@@ -9,6 +9,7 @@ import numpy as np
 from honeyguide.errors import InvalidInput
 from honeyguide.explore.believing import Believing, check_number, expected_rewards, settings_of
 from honeyguide.explore.posterior import UserPosterior
+from honeyguide.explore.shared import posterior_of
 from honeyguide.explore.shares import win_shares, win_shares_within, with_floor
 from honeyguide.explore.thompson import check_draws, drawn_scores
 from honeyguide.types import Candidates, Floats, Plan, Rows, State
@@ -22,6 +23,10 @@ class InterestFirst(Believing):
     often as by plain Thompson sampling, but what is shown of it does not depend on the draws that it won in: with
     `within` below 1 interests are explored more than items. With one interest this is Thompson sampling at
     level · within, with one item an interest it is that at `level`.
+
+    Where it is `led`, an interest's share is weighed by how many times likelier than usual this user goes on to it
+    (`Candidates.leads`; transitions between interests, looked up: arXiv 2405.16363). Of two interests that may be
+    as good, the one that others went on to from here is then explored more; at level 0 nothing is.
     """
 
     def __init__(
@@ -32,16 +37,19 @@ class InterestFirst(Believing):
         floor: float,
         draws: int,
         within: float = 1.0,
+        led: bool = False,
         name: str | None = None,
     ) -> None:
         self.level = check_number("level", level)
         self.within = check_number("within", within)
         self.draws = check_draws(draws)
+        self.led = led
+        kind = "interest-first-led" if led else "interest-first"
         super().__init__(
             posterior,
             floor=floor,
-            name=name or f"interest-first-{level:g}-within-{within:g}",
-            settings=(self.level, self.within, float(draws)),
+            name=name or f"{kind}-{level:g}-within-{within:g}",
+            settings=(self.level, self.within, float(draws), float(led)),
         )
 
     def plan(self, candidates: Candidates) -> Plan:
@@ -57,6 +65,9 @@ class InterestFirst(Believing):
         width = self.level if level is None else level
         first = drawn_scores(self.posterior, candidates, rng, level=width, draws=self.draws)[:, order]
         chances = win_shares(np.maximum.reduceat(first, starts, axis=1))
+        if self.led and width > 0 and candidates.leads is not None:
+            chances = chances * candidates.leads[order[starts]]
+            chances /= chances.sum()
         mean = expected_rewards(self.posterior, candidates)[order]
         within = win_shares_within(mean + self.within * (first - mean), starts)
         pmf = np.empty(len(order))
@@ -66,9 +77,11 @@ class InterestFirst(Believing):
     @classmethod
     def from_state(cls, state: State) -> Self:
         """The policy whose `state()` this is."""
-        (floor, level, within, draws), name = settings_of(state)
-        posterior = UserPosterior.from_state(state)
-        return cls(posterior, level=level, floor=floor, draws=int(draws), within=within, name=name)
+        (floor, level, within, draws, led), name = settings_of(state)
+        posterior = posterior_of(state)
+        return cls(
+            posterior, level=level, floor=floor, draws=int(draws), within=within, led=bool(led), name=name
+        )
 
 
 def _by_interest(candidates: Candidates) -> tuple[Rows, Rows]:

@@ -122,8 +122,10 @@ class Honeyguide:
             if self._apprentice.arm_named(user_id) == SHOPS_OWN:
                 ruling = replace(ruling, pins=dict(enumerate(ranked[: usual if k is None else k].tolist())))
         rows = self._candidates(history, now_us, rng, ruling, ranked)
-        horizon = self.settings.explore.horizon_days
-        candidates = offer(self.model, user_id, history, rows, now_us, horizon_days=horizon)
+        horizon, moves = self.settings.explore.horizon_days, self.fitted.transitions
+        candidates = offer(
+            self.model, user_id, history, rows, now_us, horizon_days=horizon, transitions=moves
+        )
         size = min(usual, len(rows)) if k is None else k
         splits = (self._experiment, None if ranked is None else self._apprentice)
         decision = decide(

@@ -19,6 +19,7 @@ from honeyguide.interests.items import ItemFacts
 from honeyguide.interests.sequence.model import SequenceModel
 from honeyguide.interests.sequence.recent import Recent
 from honeyguide.interests.taxonomy import Taxonomy
+from honeyguide.interests.transitions import Transitions
 from honeyguide.interests.users import History, ShopperModel
 from honeyguide.shop.finding import Finding
 from honeyguide.types import State
@@ -52,6 +53,11 @@ class Fitted:
     """None where the shop was fitted before there were any."""
     sees_next: bool = False
     """Whether the policy was fitted on what is likely next, too: a setting changes that with the next fit."""
+
+    @property
+    def transitions(self) -> Transitions | None:
+        """Which interest follows which; None where no sequence model was fitted."""
+        return None if self.forecast is None else self.forecast.transitions
 
     def shopper_model(self, settings: Settings) -> ShopperModel:
         """What turns a user's history into what the fitted policy sees."""

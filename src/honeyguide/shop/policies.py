@@ -18,6 +18,7 @@ from honeyguide.explore.gradient import Gradient
 from honeyguide.explore.interest_first import InterestFirst
 from honeyguide.explore.meta import Champion, Corral
 from honeyguide.explore.posterior import UserPosterior
+from honeyguide.explore.shared import posterior_of
 from honeyguide.explore.thompson import Thompson
 from honeyguide.explore.tradeoff import Tradeoff
 from honeyguide.interests.items import ItemFacts
@@ -36,6 +37,8 @@ NAMES = (
     "feel-good-OPTIMISM-at-LEVEL",
     "interest-first-LEVEL",
     "interest-first-LEVEL-within-SHARE",
+    "interest-first-led-LEVEL",
+    "interest-first-led-LEVEL-within-SHARE",
     "epsilon-greedy-EPSILON",
     "epsilon-greedy-decaying-EPSILON",
     "softmax-TEMPERATURE",
@@ -97,7 +100,7 @@ def serving(explore: Explore) -> str:
 def make_tradeoff(state: State, explore: Explore, *, seed: int) -> Tradeoff:
     """The controller, which chooses its exploration level by itself."""
     return Tradeoff(
-        UserPosterior.from_state(state),
+        posterior_of(state),
         epsilon=explore.epsilon,
         page_size=explore.k,
         floor=explore.floor,
@@ -119,16 +122,16 @@ def _believing(name: str, state: State, explore: Explore, *, seed: int) -> Inner
     if name == CONTROLLER:
         return make_tradeoff(state, explore, seed=seed)
     if name == "greedy":
-        return _thompson(name, UserPosterior.from_state(state), explore, 0.0, 1.0)
+        return _thompson(name, posterior_of(state), explore, 0.0, 1.0)
     if chooser := _chooser(name, explore):
-        posterior = UserPosterior.from_state(state)
+        posterior = posterior_of(state)
         return Drawn(posterior, chooser, floor=explore.floor, draws=explore.draws, seed=seed, name=name)
     said = _NUMBERED.fullmatch(name)
     if said and said["kind"] in _NUMBERS:
         word, make = _NUMBERS[said["kind"]]
         if said["word"] in (None, word):
             first, second = float(said["first"]), float(said["second"] or 1)
-            return make(name, UserPosterior.from_state(state), explore, first, second)
+            return make(name, posterior_of(state), explore, first, second)
     raise InvalidInput(
         f"there is no policy {name!r} that holds a belief. Choose one of {', '.join(NAMES)}, e.g. thompson-0.2"
     )
@@ -155,11 +158,9 @@ def _feel_good(
     )
 
 
-def _interest_first(
-    name: str, posterior: UserPosterior, explore: Explore, level: float, within: float
-) -> InterestFirst:
-    return InterestFirst(
-        posterior, level=level, floor=explore.floor, draws=explore.draws, within=within, name=name
+def _interest_first(led: bool) -> _Make:
+    return lambda name, posterior, explore, level, within: InterestFirst(
+        posterior, level=level, floor=explore.floor, draws=explore.draws, within=within, led=led, name=name
     )
 
 
@@ -188,7 +189,8 @@ _NUMBERS: MappingProxyType[str, tuple[str, _Make]] = MappingProxyType(
         # the word before a second number, where one may be given; it is 1 where it is not
         "thompson": ("", _thompson),
         "feel-good": ("at", _feel_good),
-        "interest-first": ("within", _interest_first),
+        "interest-first": ("within", _interest_first(led=False)),
+        "interest-first-led": ("within", _interest_first(led=True)),
         "epsilon-greedy": ("", _epsilon_greedy(0.0)),
         "epsilon-greedy-decaying": ("", _epsilon_greedy(_ROOT)),
         "softmax": ("", _softmax),
