@@ -6,6 +6,7 @@ from honeyguide.evaluate.ope.asking import Answer, ask, importance_weights
 from honeyguide.evaluate.ope.cascade import CascadeDR
 from honeyguide.evaluate.ope.direct import DM, DR, MRDR, SNDR, DRos, SwitchDR
 from honeyguide.evaluate.ope.estimator import OffPolicy
+from honeyguide.evaluate.ope.learning import DoublyRobustReplay, RejectionReplay
 from honeyguide.evaluate.ope.model import Boosted, LeastVariance, Ridge
 from honeyguide.evaluate.ope.pages import kish
 from honeyguide.evaluate.ope.pseudoinverse import PI
@@ -13,5 +14,6 @@ from honeyguide.evaluate.ope.weighting import IIPS, IPS, SNIIPS, SNIPS
 
 __all__ = [
     "DM", "DR", "IIPS", "IPS", "MRDR", "PI", "SNDR", "SNIIPS", "SNIPS", "Answer", "Boosted", "CascadeDR", "DRos",
-    "LeastVariance", "OffPolicy", "Ridge", "SwitchDR", "ask", "importance_weights", "kish",
+    "DoublyRobustReplay", "LeastVariance", "OffPolicy", "RejectionReplay", "Ridge", "SwitchDR", "ask",
+    "importance_weights", "kish",
 ]  # fmt: skip

@@ -148,7 +148,8 @@ class OffPolicy(ABC):
         return weights if self.clip is None else np.minimum(weights, self.clip)
 
     def _top(self, decision: Decision) -> Decision:
-        return decision.only(range(len(decision.chosen))[: self.slots])
+        k = len(decision.chosen)
+        return decision if self.slots is None or self.slots >= k else decision.only(range(self.slots))
 
     def _mass(self, weights: Floats) -> float:
         """The mean of (n,) weights of one position, as the log supports the target by it."""
