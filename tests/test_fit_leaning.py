@@ -12,12 +12,12 @@ import pytest
 from honeyguide import artifacts
 from honeyguide.checks import user_model as laws
 from honeyguide.data.table import to_us
-from honeyguide.explore import kinds_chosen
+from honeyguide.explore import kinds_chosen, learned
 from honeyguide.explore.kinds_chosen import Chosen
 from honeyguide.explore.kinds_leaning import Leaner, Reads
-from honeyguide.explore.posterior import UserPosterior
 from honeyguide.explore.prior import UserSums, learn_prior
-from honeyguide.fit import fit, users
+from honeyguide.explore.shared import posterior_of
+from honeyguide.fit import fit
 from honeyguide.fit.leaning import reads_of
 from honeyguide.interests.users import BEHAVIOUR, ShopperModel
 from honeyguide.shop.models import POLICY
@@ -69,7 +69,7 @@ def leaning_shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     workspace = Workspace.at(copy_of(fitted_shop(tmp_path_factory.getbasetemp()), target))
     shutil.rmtree(workspace.models / POLICY)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(users, "choose_kinds", leaning)
+        patched.setattr(learned, "choose_kinds", leaning)
         fit(workspace, now=NOW, until=SPLIT)
     return workspace.root
 
@@ -77,7 +77,7 @@ def leaning_shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_how_users_lean_is_stored_with_the_policy_and_forgotten_with_them(leaning_shop: Path) -> None:
     state = artifacts.load(Workspace.at(leaning_shop).models, POLICY).arrays
     assert len(artifacts.unpack_strings(state["leanings.names"], state["leanings.offsets"])) > 0
-    posterior = UserPosterior.from_state(state)
+    posterior = posterior_of(state)
     name = artifacts.unpack_strings(state["leanings.names"], state["leanings.offsets"])[0]
     posterior.forget(name)
     left = posterior.state()
@@ -87,11 +87,11 @@ def test_how_users_lean_is_stored_with_the_policy_and_forgotten_with_them(leanin
 
 def test_pages_folded_one_by_one_are_those_folded_by_the_fit(leaning_shop: Path) -> None:
     state = artifacts.load(Workspace.at(leaning_shop).models, POLICY).arrays
-    fitted = UserPosterior.from_state(state)
+    fitted = posterior_of(state)
     name = next(user for user in fitted.users)
     x = np.random.default_rng(0).uniform(-1, 1, size=(6, fitted.prior.dim)).astype(np.float32)
     r = np.linspace(0, 1, 6)
-    other = UserPosterior.from_state(state)
+    other = posterior_of(state)
     fitted.observe(name, x, r)
     for row in range(6):
         other.observe(name, x[[row]], r[[row]])

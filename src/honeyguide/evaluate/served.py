@@ -10,7 +10,7 @@ from honeyguide.data.table import from_us
 from honeyguide.data.text import calm
 from honeyguide.evaluate.replay import PolicyRun, Replay
 from honeyguide.evaluate.results import Band, ExampleDecision, InterestBelief, ShownItem
-from honeyguide.explore.posterior import UserPosterior
+from honeyguide.explore.shared import posterior_of
 from honeyguide.shop.beliefs import Beliefs, UserInterest
 from honeyguide.types import Decision
 
@@ -53,8 +53,8 @@ def _chosen(run: PolicyRun) -> list[int]:
 def _beliefs(replay: Replay, user: str) -> tuple[InterestBelief, ...]:
     fitted, model = replay.fitted, replay.model
     reader = Beliefs(model, fitted)
-    first = UserPosterior.from_state(fitted.policy_state)
-    last = UserPosterior.from_state(replay.learner.policy.state())
+    first = posterior_of(fitted.policy_state)
+    last = posterior_of(replay.learner.policy.state())
     start_us, end_us = fitted.until_us, int(replay.traffic.visits.time_us[-1])
     old = fitted.histories.get(user, model.start())
     new = replay.history(user)

@@ -27,11 +27,11 @@ class Believing:
 
     def update(self, decision: Decision, rewards: Floats) -> None:
         """Add what was shown and what it earned to the user's statistics."""
-        self.posterior.observe(decision.user_id, decision.features, rewards)
+        self.posterior.learn(decision, rewards)
 
     def retract(self, decision: Decision, rewards: Floats) -> None:
         """Undo an update to the bit."""
-        self.posterior.retract(decision.user_id, decision.features, rewards)
+        self.posterior.unlearn(decision, rewards)
 
     def forget(self, user_id: str) -> None:
         """Unlearn a user to the bit."""
@@ -99,7 +99,11 @@ def settings_of(state: State) -> tuple[list[float], str]:
 
 def expected_rewards(posterior: UserPosterior, candidates: Candidates) -> Floats:
     """(n,): the expected reward of each candidate under the user's posterior mean, less its penalty."""
-    scores = np.asarray(candidates.features.astype(np.float64) @ posterior.belief(candidates.user_id).mean)
+    return less_penalty(posterior.about(candidates).mean, candidates)
+
+
+def less_penalty(scores: Floats, candidates: Candidates) -> Floats:
+    """(..., n): scores without what is to be taken off them."""
     return scores if candidates.penalty is None else scores - candidates.penalty
 
 

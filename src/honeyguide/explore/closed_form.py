@@ -9,9 +9,17 @@ from typing import Self
 
 import numpy as np
 
-from honeyguide.explore.believing import Believing, Counting, check_number, expected_rewards, settings_of
+from honeyguide.explore.believing import (
+    Believing,
+    Counting,
+    check_number,
+    expected_rewards,
+    less_penalty,
+    settings_of,
+)
 from honeyguide.explore.kinds import softmax
 from honeyguide.explore.posterior import UserPosterior
+from honeyguide.explore.shared import posterior_of
 from honeyguide.explore.shares import win_shares, with_floor
 from honeyguide.types import Candidates, Floats, Plan, State
 
@@ -61,7 +69,7 @@ class EpsilonGreedy(Counting):
     def from_state(cls, state: State) -> Self:
         """The policy whose `state()` this is."""
         (floor, epsilon, decay), name = settings_of(state)
-        policy = cls(UserPosterior.from_state(state), epsilon=epsilon, floor=floor, decay=decay, name=name)
+        policy = cls(posterior_of(state), epsilon=epsilon, floor=floor, decay=decay, name=name)
         policy.recall(state)
         return policy
 
@@ -99,7 +107,7 @@ class Softmax(Believing):
     def from_state(cls, state: State) -> Self:
         """The policy whose `state()` this is."""
         (floor, temperature), name = settings_of(state)
-        return cls(UserPosterior.from_state(state), temperature=temperature, floor=floor, name=name)
+        return cls(posterior_of(state), temperature=temperature, floor=floor, name=name)
 
 
 class LinUCB(Believing):
@@ -129,17 +137,15 @@ class LinUCB(Believing):
 
     def bounds(self, candidates: Candidates, alpha: float) -> Floats:
         """(n,): expected reward plus `alpha` standard deviations of it."""
-        scores = expected_rewards(self.posterior, candidates)
-        if alpha == 0:
-            return scores
-        deviation = np.sqrt(self.posterior.belief(candidates.user_id).variance(candidates.features))
-        return np.asarray(scores + alpha * deviation)
+        about = self.posterior.about(candidates)
+        bounds = about.mean if alpha == 0 else about.mean + alpha * np.sqrt(about.variance())
+        return less_penalty(bounds, candidates)
 
     @classmethod
     def from_state(cls, state: State) -> Self:
         """The policy whose `state()` this is."""
         (floor, alpha), name = settings_of(state)
-        return cls(UserPosterior.from_state(state), alpha=alpha, floor=floor, name=name)
+        return cls(posterior_of(state), alpha=alpha, floor=floor, name=name)
 
 
 class SquareCB(Counting):
@@ -191,6 +197,6 @@ class SquareCB(Counting):
     def from_state(cls, state: State) -> Self:
         """The policy whose `state()` this is."""
         (floor, gamma, growth), name = settings_of(state)
-        policy = cls(UserPosterior.from_state(state), gamma=gamma, floor=floor, growth=growth, name=name)
+        policy = cls(posterior_of(state), gamma=gamma, floor=floor, growth=growth, name=name)
         policy.recall(state)
         return policy

@@ -131,8 +131,8 @@ class Diverse:
     def _penalised(self, candidates: Candidates) -> Candidates:
         if candidates.shown is None or not self.diversity:
             return candidates
-        everything = np.concatenate([candidates.features, candidates.shown]).astype(np.float64)
-        width = np.ptp(everything @ self.posterior.belief(candidates.user_id).mean)
+        everything = np.concatenate([candidates.features, candidates.shown])
+        width = np.ptp(self.posterior.about_features(candidates.user_id, everything).mean)
         nearest = _likeness(candidates.features[:, slice(*self.like)], candidates.shown[:, slice(*self.like)])
         weight = self.diversity / (1 - self.diversity) * width
         penalty = weight * nearest + (0.0 if candidates.penalty is None else candidates.penalty)

@@ -14,6 +14,7 @@ from honeyguide.explore.gradient import Gradient
 from honeyguide.explore.level_sums import LEVELS
 from honeyguide.explore.meta import Champion, Corral
 from honeyguide.explore.posterior import UserPosterior
+from honeyguide.explore.shared import posterior_of
 from honeyguide.explore.thompson import check_draws, thompson_pmf
 from honeyguide.types import Candidates, Decision, Floats, Plan, State
 
@@ -126,7 +127,7 @@ class Drawn(Believing):
         """The policy whose `state()` this is."""
         (floor, draws, seed), name = settings_of(state)
         chooser = _CHOOSERS[state["drawn.chooser"].tobytes().decode()].from_state(state)
-        posterior = UserPosterior.from_state(state)
+        posterior = posterior_of(state)
         return cls(posterior, chooser, floor=floor, draws=int(draws), seed=int(seed), name=name)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from honeyguide.explore.believing import Believing, check_number, expected_rewards, settings_of
 from honeyguide.explore.kinds import softmax
 from honeyguide.explore.posterior import UserPosterior
+from honeyguide.explore.shared import posterior_of
 from honeyguide.explore.shares import win_shares, with_floor
 from honeyguide.explore.thompson import check_draws, drawn_scores
 from honeyguide.types import Candidates, Floats, Plan, State
@@ -62,5 +63,5 @@ class FeelGood(Believing):
     def from_state(cls, state: State) -> Self:
         """The policy whose `state()` this is."""
         (floor, optimism, level, draws), name = settings_of(state)
-        posterior = UserPosterior.from_state(state)
+        posterior = posterior_of(state)
         return cls(posterior, optimism=optimism, floor=floor, draws=int(draws), level=level, name=name)

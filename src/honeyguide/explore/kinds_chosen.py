@@ -7,7 +7,7 @@ more than twice the standard error of the gain. So a shop whose users are of one
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -21,6 +21,7 @@ from honeyguide.types import Floats, Progress, Rows, silent
 COUNTS = (2, 3, 4, 6, 8)
 STRENGTHS = (10.0, 100.0)
 RIDGES = (1.0, 3.0, 10.0, 30.0)
+BREADTHS = (0.001, 0.1, 0.3, 1.0)
 _FEWEST = 40
 """Users that there have to be: with fewer, half of them say nothing about the other half."""
 _MOST = 4000
@@ -81,7 +82,13 @@ class _Halves:
 
 
 def choose_kinds(
-    sums: UserSums, reads: Reads | None, *, seed: int, page: float = 1.0, progress: Progress = silent
+    sums: UserSums,
+    reads: Reads | None,
+    *,
+    seed: int,
+    page: float = 1.0,
+    centred: bool = False,
+    progress: Progress = silent,
 ) -> Chosen:
     """The prior that foresees users who were held out best, learned then from all.
 
@@ -89,13 +96,16 @@ def choose_kinds(
     the users did on those pages, too: its part is judged a little better than a new user's will be. `page` is how
     many items a page had to choose among, for the likelihood per page.
     """
-    one = learn_prior(sums, progress=progress)
+    one = learn_prior(sums, centred=centred, progress=progress)
     if len(sums) < _FEWEST:
         return Chosen(one, None, None)
     users = np.random.default_rng(seed).permutation(len(sums))[:_MOST]
     learned, judged = np.sort(users[::2]), np.sort(users[1::2])
     part = sums.of_users(learned)
-    halves = _Halves(part, sums.of_users(judged), learn_prior(part))
+    halves = _Halves(part, sums.of_users(judged), learn_prior(part, centred=centred))
+    if centred:
+        breadth = _breadth(halves)
+        one, halves = _times(one, breadth), replace(halves, one=_times(halves.one, breadth))
     tried, strength = _tried(halves, seed)
     alone, strange = foresee(halves.judged, halves.one), foresee(halves.judged, tried)
     ridge, leaning = None, None
@@ -117,6 +127,20 @@ def choose_kinds(
         return Chosen(kinds, None, quality)
     leaner = Leaner.learn(sums, kinds, reads, ridge)
     return Chosen(leaner.kinds, leaner, quality)
+
+
+def _breadth(halves: _Halves) -> float:
+    """How much of the learned covariance to believe: no more than makes users who were held out clearly likelier."""
+    found, best = 0.0, np.empty(0)
+    for breadth in BREADTHS:
+        judged = foresee(halves.judged, _times(halves.one, breadth))[0]
+        if not found or _clearly(judged - best):
+            found, best = breadth, judged
+    return found
+
+
+def _times(prior: Prior, breadth: float) -> Prior:
+    return Prior(prior.means[0], breadth * prior.covariances[0], prior.noise_variance)
 
 
 def first_shares(sums: UserSums, one: Prior, count: int, seed: int) -> Floats:

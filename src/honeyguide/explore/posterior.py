@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from honeyguide.artifacts import pack_strings, unpack_strings
 from honeyguide.errors import InvalidInput
+from honeyguide.explore.about import About
 from honeyguide.explore.kinds import Belief, Believer, Kinds, Leaning
-from honeyguide.types import Floats, State, Vectors
+from honeyguide.types import Candidates, Decision, Floats, State, Vectors
 
 STEP = 2.0**-32
 MAX_FEATURE = (
@@ -53,9 +54,8 @@ class UserPosterior:
         self._believer = Believer(prior)
         self._stats: dict[str, NDArray[np.int64]] = {}  # user -> (d, d + 1): A beside b
         self._leanings: dict[str, Leaning] = {}
-        self._beliefs: dict[str, Belief] = {}
+        self._beliefs: dict[str | None, Belief] = {}  # None is a stranger
         self._nothing = np.zeros((prior.dim, prior.dim + 1), dtype=np.int64)
-        self._untaught = self._solve(self._nothing, None)
 
     @property
     def users(self) -> Iterator[str]:
@@ -65,11 +65,28 @@ class UserPosterior:
     def belief(self, user_id: str) -> Belief:
         """What is believed of this user now; the prior where nothing was observed."""
         leaning = self._leanings.get(user_id)
-        if user_id not in self._stats and leaning is None:
-            return self._untaught
-        if user_id not in self._beliefs:
-            self._beliefs[user_id] = self._solve(self._stats.get(user_id, self._nothing), leaning)
-        return self._beliefs[user_id]
+        key = None if user_id not in self._stats and leaning is None else user_id
+        if key not in self._beliefs:
+            self._beliefs[key] = self._solve(self._stats.get(user_id, self._nothing), leaning)
+        return self._beliefs[key]
+
+    def about(self, candidates: Candidates) -> About:
+        """What is believed of the candidates' rewards for their user."""
+        return self.about_features(candidates.user_id, candidates.features)
+
+    def about_features(self, user_id: str, features: Vectors) -> About:
+        """The same of items of which only the (n, d) features are known."""
+        wide, belief = features.astype(np.float64), self.belief(user_id)
+        noise = np.full(len(wide), self.prior.noise_variance)
+        return About(wide @ belief.mean, belief, wide, noise)
+
+    def learn(self, decision: Decision, rewards: Floats) -> None:
+        """Add the (k,) rewards of what a page showed; InvalidInput leaves no trace."""
+        self.observe(decision.user_id, decision.features, rewards)
+
+    def unlearn(self, decision: Decision, rewards: Floats) -> None:
+        """Take a page's rewards back, to the bit."""
+        self.retract(decision.user_id, decision.features, rewards)
 
     def lean(self, user_id: str, leaning: Leaning) -> None:
         """Let a user's prior be another than a stranger's; InvalidInput leaves no trace."""
@@ -124,13 +141,15 @@ class UserPosterior:
     @classmethod
     def from_state(cls, state: State) -> Self:
         """The posterior whose `state()` this is."""
-        posterior = cls(_prior_from(state))
-        names = unpack_strings(state["users.names"], state["users.offsets"])
-        posterior._stats = {
-            name: stats.copy() for name, stats in zip(names, state["users.stats"], strict=True)
-        }
-        posterior._leanings = _leanings_from(state)
+        posterior = cls(prior_from(state))
+        posterior._recall(state)
         return posterior
+
+    def _recall(self, state: State) -> None:
+        """Take over the users of a state."""
+        names = unpack_strings(state["users.names"], state["users.offsets"])
+        self._stats = {name: stats.copy() for name, stats in zip(names, state["users.stats"], strict=True)}
+        self._leanings = _leanings_from(state)
 
     def _statistics(self, features: Vectors, rewards: Floats) -> NDArray[np.int64]:
         check_rewards(rewards, len(features))
@@ -138,11 +157,15 @@ class UserPosterior:
             raise InvalidInput(f"features must be (k, {self.prior.dim}), got {features.shape}")
         if not (np.abs(features) <= MAX_FEATURE).all():  # also refuses NaN
             raise InvalidInput(f"features must be finite and within ±{MAX_FEATURE:g}: scale them")
-        x = features.astype(np.float64)
-        beside = np.concatenate([x, rewards[:, None]], axis=1)
+        x, r = self._weighed(features.astype(np.float64), rewards)
+        beside = np.concatenate([x, r[:, None]], axis=1)
         # each observation is rounded by itself: the sum is then the same however a page is cut into pieces
         products = np.rint(x[:, :, None] * beside[:, None, :] / STEP)
         return np.asarray(products.astype(np.int64).sum(axis=0))
+
+    def _weighed(self, features: Floats, rewards: Floats) -> tuple[Floats, Floats]:
+        """(k, d) features and (k,) rewards whose products are summed."""
+        return features, rewards
 
     def _add(self, user_id: str, statistics: NDArray[np.int64]) -> None:
         old = self._stats.get(user_id)
@@ -186,7 +209,8 @@ def _prior_state(prior: Kinds) -> State:
     }
 
 
-def _prior_from(state: State) -> Kinds:
+def prior_from(state: State) -> Kinds:
+    """The prior in a posterior's state."""
     noise = float(state["prior.noise_variance"][0])
     if "prior.mean" in state:
         return Prior(state["prior.mean"], state["prior.covariance"], noise)

@@ -105,21 +105,27 @@ class Moments:
 
 
 def learn_prior(
-    sums: UserSums, *, rounds: int = 60, ridge: float = RIDGE, progress: Progress = silent
+    sums: UserSums,
+    *,
+    centred: bool = False,
+    rounds: int = 60,
+    ridge: float = RIDGE,
+    progress: Progress = silent,
 ) -> Prior:
     """The Gaussian under which the users' rewards are most likely, by expectation-maximisation.
 
-    `ridge` keeps a direction nobody varies in from becoming exactly certain.
+    `ridge` keeps a direction nobody varies in from becoming exactly certain. With `centred` the mean is 0: rewards
+    are what is left of a base rate then, which says what users have in common.
     """
     users, d = sums.xr.shape
     if users == 0 or sums.n.sum() == 0:
         raise InvalidInput("a prior needs at least one user with one observation: import more events")
     total = sums.xx.sum(axis=0) + ridge * np.eye(d)
-    mean = np.linalg.solve(total, sums.xr.sum(axis=0))
+    mean = np.zeros(d) if centred else np.linalg.solve(total, sums.xr.sum(axis=0))
     noise = max(float((sums.rr.sum() - mean @ sums.xr.sum(axis=0)) / sums.n.sum()), ridge)
     kinds: Kinds = Prior(mean, 0.1 * np.eye(d), noise)
     for turn in range(rounds):
-        kinds = _maximised(sums, kinds, moments(sums, kinds), None, ridge)
+        kinds = _maximised(sums, kinds, moments(sums, kinds), None, ridge, centred=centred)
         progress(turn + 1, rounds)
     return Prior(kinds.means[0], kinds.covariances[0], kinds.noise_variance)
 
@@ -235,7 +241,9 @@ def _weigh(sums: UserSums, kinds: Kinds, kind: int, *, covariances: bool) -> _We
     return _Weighed(evidence, means, lower)
 
 
-def _maximised(sums: UserSums, kinds: Kinds, found: Moments, pull: Pull | None, ridge: float) -> Kinds:
+def _maximised(
+    sums: UserSums, kinds: Kinds, found: Moments, pull: Pull | None, ridge: float, *, centred: bool = False
+) -> Kinds:
     """The kinds that fit the moments best, and the noise that is left over."""
     k, d = kinds.means.shape
     n, first, second = found.n, found.first, found.second
@@ -243,7 +251,7 @@ def _maximised(sums: UserSums, kinds: Kinds, found: Moments, pull: Pull | None, 
         held, mean = pull.strength, pull.towards.means[0]
         n, first = n + held, first + held * mean
         second = second + held * (pull.towards.covariances[0] + np.outer(mean, mean))
-    means = first / n[:, None]
+    means = np.zeros_like(first) if centred else first / n[:, None]
     covariances = second / n[:, None, None] - means[:, :, None] * means[:, None, :]
     precisions = np.linalg.inv(kinds.covariances)
     told = np.einsum("kij,kji->", precisions, found.second)

@@ -7,8 +7,9 @@ from typing import Self
 import numpy as np
 
 from honeyguide.errors import InvalidInput
-from honeyguide.explore.believing import Believing, check_number, expected_rewards, settings_of
+from honeyguide.explore.believing import Believing, check_number, expected_rewards, less_penalty, settings_of
 from honeyguide.explore.posterior import UserPosterior
+from honeyguide.explore.shared import posterior_of
 from honeyguide.explore.shares import win_shares, with_floor
 from honeyguide.types import Candidates, Floats, Plan, State
 
@@ -55,7 +56,7 @@ class Thompson(Believing):
     def from_state(cls, state: State) -> Self:
         """The policy whose `state()` this is."""
         (floor, level, draws), name = settings_of(state)
-        return cls(UserPosterior.from_state(state), level=level, floor=floor, draws=int(draws), name=name)
+        return cls(posterior_of(state), level=level, floor=floor, draws=int(draws), name=name)
 
 
 def drawn_scores(
@@ -64,8 +65,7 @@ def drawn_scores(
     """(draws, n): expected rewards under joint posterior draws at this level; at 0 one row says them all."""
     if level == 0:
         return expected_rewards(posterior, candidates)[None, :]
-    scores = posterior.draw_scores(candidates.user_id, candidates.features, draws, rng, scale=level)
-    return scores if candidates.penalty is None else scores - candidates.penalty
+    return less_penalty(posterior.about(candidates).draws(draws, rng, scale=level), candidates)
 
 
 def thompson_pmf(

@@ -25,11 +25,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honeyguide.errors import InvalidInput
-from honeyguide.explore.kinds import Belief
+from honeyguide.explore.about import About
+from honeyguide.explore.believing import less_penalty
 from honeyguide.explore.ledger import Ledger, Totals
 from honeyguide.explore.posterior import UserPosterior
+from honeyguide.explore.shared import posterior_of
 from honeyguide.explore.shares import check_floor
-from honeyguide.explore.thompson import expected_rewards, thompson_pmf
+from honeyguide.explore.thompson import thompson_pmf
 from honeyguide.types import Candidates, Decision, Floats, Plan, State
 
 LEVELS = (0.0, 0.1, 0.25, 0.5, 1.0)
@@ -77,12 +79,12 @@ class Tradeoff:
 
     def plan(self, candidates: Candidates) -> Plan:
         """The level with the highest worth among those that keep the promise, and the reason in words."""
-        scores = expected_rewards(self.posterior, candidates)
+        about = self.posterior.about(candidates)
+        scores = less_penalty(about.mean, candidates)
         totals = self.ledger.totals
         if totals.shortfall(self.epsilon) > 0:
             return Plan(0.0, f"exploit-only: earnings are below the promised {1 - self.epsilon:.0%}", scores)
-        belief = self.posterior.belief(candidates.user_id)
-        outlook = self._outlook(belief, candidates, scores)
+        outlook = self._outlook(about, scores)
         return choose_level(outlook, scores, candidates.remaining_visits, totals.payoff, self.epsilon)
 
     def probabilities(
@@ -94,12 +96,12 @@ class Tradeoff:
 
     def update(self, decision: Decision, rewards: Floats) -> None:
         """Add the rewards to the user's statistics and to the account of what exploring earned."""
-        self.posterior.observe(decision.user_id, decision.features, rewards)
+        self.posterior.learn(decision, rewards)
         self.ledger.add(decision, rewards)
 
     def retract(self, decision: Decision, rewards: Floats) -> None:
         """Undo an update to the bit."""
-        self.posterior.retract(decision.user_id, decision.features, rewards)
+        self.posterior.unlearn(decision, rewards)
         self.ledger.subtract(decision, rewards)
 
     def forget(self, user_id: str) -> None:
@@ -119,7 +121,7 @@ class Tradeoff:
         """The policy whose `state()` this is."""
         epsilon, floor = (float(value) for value in state["tradeoff.settings"])
         page_size, draws, seed = (int(value) for value in state["tradeoff.whole"])
-        posterior = UserPosterior.from_state(state)
+        posterior = posterior_of(state)
         policy = cls(posterior, epsilon=epsilon, page_size=page_size, floor=floor, draws=draws, seed=seed)
         policy.ledger = Ledger.from_state(state)
         return policy
@@ -128,15 +130,15 @@ class Tradeoff:
         """What exploring and exploiting have earned so far."""
         return self.ledger.totals
 
-    def _outlook(self, belief: Belief, candidates: Candidates, scores: Floats) -> Outlook:
-        k = min(self.page_size, len(candidates))
-        features = candidates.features.astype(np.float64)
-        spread = belief.spread(self._noise).T @ features.T  # (draws, n): how far each draw is from the mean
+    def _outlook(self, about: About, scores: Floats) -> Outlook:
+        k = min(self.page_size, len(scores))
+        own = np.random.default_rng(self.seed).standard_normal((self._noise.shape[1], len(scores)))
+        spread = about.spread(self._noise, own)  # (draws, n): how far each draw is from the mean
         pages = [_top(scores + level * spread, k) for level in LEVELS]  # each (draws, k)
         value = np.array([scores[page].sum(axis=1).mean() for page in pages])
         best = np.take_along_axis(scores + spread, pages[-1], axis=1).sum(axis=1).mean()
         contenders = np.unique(pages[-1])
-        resolved = _resolved(belief, features, contenders, pages, self.posterior.prior.noise_variance)
+        resolved = _resolved(about, contenders, pages)
         return Outlook(value, resolved, max(float(best - value[0]), 0.0))
 
 
@@ -166,24 +168,22 @@ def _top(scores: Floats, k: int) -> NDArray[np.int64]:
     return np.argpartition(-scores, k - 1, axis=1)[:, :k]
 
 
-def _resolved(
-    belief: Belief,
-    features: Floats,
-    contenders: NDArray[np.int64],
-    pages: list[NDArray[np.int64]],
-    noise_variance: float,
-) -> Floats:
+def _resolved(about: About, contenders: NDArray[np.int64], pages: list[NDArray[np.int64]]) -> Floats:
     """(levels,): the share of the contenders' score variance that one page of each level removes on average."""
-    root = belief.score_root(features)  # (d, n): root.T @ root is the covariance of the scores
+    root = about.belief.score_root(
+        about.features
+    )  # (d, n): root.T @ root is what the user's weights move together
+    own = np.zeros(root.shape[1]) if about.own is None else about.own
     target = root[:, contenders]
-    before = float((target**2).sum())
+    before = float((target**2).sum() + own[contenders].sum())
     shares = np.empty(len(pages))
     for row, page in enumerate(pages):
         # expected information of a page: every item counts by how often this level shows it
-        often = np.bincount(page.ravel(), minlength=features.shape[0]) / len(page)
+        often = np.bincount(page.ravel(), minlength=root.shape[1]) / len(page)
         seen = np.flatnonzero(often)
-        weighted = root[:, seen] * np.sqrt(often[seen] / noise_variance)
+        weighted = root[:, seen] * np.sqrt(often[seen] / about.noise[seen])
         inner = np.eye(len(root)) + weighted @ weighted.T
-        after = float((target * np.linalg.solve(inner, target)).sum())
+        left = own / (1 + often * own / about.noise)
+        after = float((target * np.linalg.solve(inner, target)).sum() + left[contenders].sum())
         shares[row] = 1 - after / max(before, 1e-12)
     return shares

@@ -11,10 +11,9 @@ from honeyguide.artifacts import key_of
 from honeyguide.config import Settings
 from honeyguide.data.catalog import Catalog
 from honeyguide.data.table import EventTable
-from honeyguide.explore.kinds_chosen import choose_kinds
 from honeyguide.explore.kinds_leaning import Leaner
+from honeyguide.explore.learned import PageRows, learn_posterior
 from honeyguide.explore.posterior import UserPosterior
-from honeyguide.explore.prior import UserSums
 from honeyguide.fit.leaning import reads_of
 from honeyguide.interests.items import ItemFacts, popularity, rebought, taste_vectors
 from honeyguide.interests.sequence.model import SequenceModel
@@ -26,7 +25,7 @@ from honeyguide.shop.past import PastPages
 from honeyguide.shop.workspace import Workspace
 from honeyguide.types import EVENT_KINDS, Stage, Vectors
 
-_MADE_LIKE = "kinds of users"
+_MADE_LIKE = "a base rate, kinds of users and effects of items"
 """What a policy's first state is made of beside its inputs: it is made anew where a release makes it otherwise."""
 
 
@@ -99,14 +98,14 @@ def posterior_stage(
         rows = [row_of[user] for user in examples.users]
         times = examples.first_us.tolist()
         before = [past.history(row, now_us) for row, now_us in zip(rows, times, strict=True)]
-        chosen = choose_kinds(
-            UserSums.of(examples.features, examples.rewards, examples.starts),
+        posterior, chosen = learn_posterior(
+            PageRows(examples.features, examples.rewards, examples.starts, examples.items),
             reads_of(model, before, times),
             seed=settings.seed,
             page=len(examples.rewards) / examples.pages,
+            folded=True,
             progress=progress,
         )
-    posterior = UserPosterior(chosen.kinds)
     with stage("Fold every user's past into their posterior") as progress:
         for index, user in enumerate(examples.users):
             part = slice(*examples.starts[index : index + 2])

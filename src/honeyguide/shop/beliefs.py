@@ -52,7 +52,6 @@ class Beliefs:
         self, posterior: UserPosterior, user_id: str, history: History, now_us: int
     ) -> tuple[UserInterest, ...]:
         """Every interest that has items, best first."""
-        belief = posterior.belief(user_id)
         share = self.model.interest_weight(history)
         coming = self._next(history, now_us)
         labels = {
@@ -63,8 +62,8 @@ class Beliefs:
             if not len(rows):
                 continue
             typical = self.model.features(history, rows, now_us).mean(axis=0, keepdims=True)
-            mean = float((typical @ belief.mean)[0])
-            margin = 1.96 * float(np.sqrt(belief.variance(typical)[0]))
+            about = posterior.about_features(user_id, typical)
+            mean, margin = float(about.mean[0]), 1.96 * float(np.sqrt(about.variance()[0]))
             top = int(self.model.items.top_of_leaf[leaf])
             found.append(
                 UserInterest(

@@ -25,7 +25,7 @@ MAX_PAGES = 10
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Examples:
-    """Past pages as a regression: features (rows, d), rewards (rows,), users' first rows (u + 1,).
+    """Past pages as a regression: features (rows, d), rewards (rows,), items (rows,), users' first rows (u + 1,).
 
     `first_us` (u,) are the times of the users' first pages, epoch microseconds.
     """
@@ -33,6 +33,7 @@ class Examples:
     users: tuple[str, ...]
     features: Vectors
     rewards: NDArray[np.float64]
+    items: Rows
     starts: NDArray[np.int64]
     first_us: NDArray[np.int64]
     pages: int
@@ -96,7 +97,8 @@ class PastPages:
         """For every chosen visit: the candidates as they would have been, and what they would have earned."""
         rng = np.random.default_rng(seed)
         chosen = self._spaced()
-        features, rewards, counts = [], [], np.zeros(len(self.table.users), dtype=np.int64)
+        features, rewards, items = [], [], list[Rows]()
+        counts = np.zeros(len(self.table.users), dtype=np.int64)
         first_us = np.full(len(self.table.users), np.iinfo(np.int64).max)
         scratch = np.zeros(len(self.model.items))
         for done, visit in enumerate(chosen):
@@ -107,6 +109,7 @@ class PastPages:
             scratch[self.outcomes.item[part]] = self.outcomes.reward[part]
             features.append(self.model.features(history, rows, time_us))
             rewards.append(scratch[rows])
+            items.append(rows)
             scratch[self.outcomes.item[part]] = 0.0
             counts[user] += len(rows)
             first_us[user] = min(first_us[user], time_us)
@@ -121,6 +124,7 @@ class PastPages:
             users=tuple(self.table.users[u] for u in used),
             features=np.concatenate(features),
             rewards=np.concatenate(rewards),
+            items=np.concatenate(items),
             starts=np.cumsum([0, *counts[used]], dtype=np.int64),
             first_us=first_us[used],
             pages=len(chosen),

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from honeyguide.evaluate.simulate.shops import SimulatedShop
 from honeyguide.evaluate.simulate.simulate import simulate
 from honeyguide.evaluate.simulate.worlds import World
 from honeyguide.explore.baselines import Ranked
-from honeyguide.explore.kinds_chosen import choose_kinds
-from honeyguide.explore.posterior import UserPosterior
-from honeyguide.explore.prior import UserSums
+from honeyguide.explore.learned import PageRows, learn_posterior
 from honeyguide.interests.users import BEHAVIOUR
-from honeyguide.types import Progress, State, silent
+from honeyguide.types import Decision, Progress, State, silent
 
 LOGGED_FLOOR = 0.3
 """The logging policy shows best sellers, and as large a share of every slot at random."""
@@ -27,12 +26,20 @@ def warm_start(shop: SimulatedShop, world: World, *, seed: int, progress: Progre
     run = simulate(shop, world, lambda _: logging, {}, seed=seed, past=True, keep=True)
     order = np.argsort(run.person, kind="stable")
     _, starts = np.unique(run.person[order], return_index=True)
-    features = [run.decisions[visit].features for visit in order]
-    counts = np.cumsum([0, *(len(each) for each in features)], dtype=np.int64)
-    sums = UserSums.of(
-        np.concatenate(features),
-        np.concatenate([run.rewards[visit] for visit in order]),
-        counts[[*starts, len(order)]],
+    decisions = [run.decisions[visit] for visit in order]
+    counts = np.cumsum([0, *(len(each.chosen) for each in decisions)], dtype=np.int64)
+    row = {item: at for at, item in enumerate(shop.catalog.ids)}
+    pages = PageRows(
+        features=np.concatenate([each.features for each in decisions]),
+        rewards=np.concatenate([run.rewards[visit] for visit in order]),
+        starts=counts[[*starts, len(order)]],
+        items=np.array([row[item] for each in decisions for item in each.item_ids], dtype=np.int64),
+        fresh=np.concatenate([_fresh(each) for each in decisions]),
     )
-    chosen = choose_kinds(sums, None, seed=seed, page=float(world.k), progress=progress)
-    return UserPosterior(chosen.kinds).state()
+    learned, _ = learn_posterior(pages, None, seed=seed, page=float(world.k), progress=progress)
+    return learned.state()
+
+
+def _fresh(decision: Decision) -> NDArray[np.bool_]:
+    fresh = decision.candidates.fresh
+    return np.zeros(len(decision.chosen), dtype=np.bool_) if fresh is None else fresh[decision.chosen]

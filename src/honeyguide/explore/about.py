@@ -1,0 +1,42 @@
+"""What is believed of the rewards of some items for one user, all at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from honeyguide.explore.kinds import Belief
+from honeyguide.types import Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class About:
+    """Expected rewards `mean` (n,), and what moves them together and each by itself.
+
+    A unit of each of the user's weights, believed as `belief` says, adds `features` (n, d) to the rewards; `own` (n,)
+    is the variance of what is the items' own, where anything is. `noise` (n,) is the variance of one reward.
+    """
+
+    mean: Floats
+    belief: Belief
+    features: Floats
+    noise: Floats
+    own: Floats | None = None
+
+    def draws(self, count: int, rng: np.random.Generator, *, scale: float = 1.0) -> Floats:
+        """(count, n): joint draws of the expected rewards, their deviations from the mean times `scale`."""
+        deviations = (self.belief.sample(count, rng) - self.belief.mean) @ self.features.T
+        if self.own is not None:
+            deviations += np.sqrt(self.own) * rng.standard_normal(deviations.shape)
+        return np.asarray(self.mean + scale * deviations)
+
+    def spread(self, noise: Floats, own_noise: Floats) -> Floats:
+        """(draws, n): deviations from the mean out of standard normal `noise` (d, draws), `own_noise` (draws, n)."""
+        found = self.belief.spread(noise).T @ self.features.T
+        return np.asarray(found if self.own is None else found + np.sqrt(self.own) * own_noise)
+
+    def variance(self) -> Floats:
+        """(n,): how uncertain each expected reward is."""
+        shared = (self.belief.score_root(self.features) ** 2).sum(axis=0)
+        return np.asarray(shared if self.own is None else shared + self.own)

@@ -1,0 +1,62 @@
+"""The posterior that a shop begins with, learned from past pages: what users share, how they and items differ."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from honeyguide.errors import InvalidInput
+from honeyguide.explore.base_rate import held, learn_base_rate
+from honeyguide.explore.item_effects import learn_item_prior
+from honeyguide.explore.kinds_chosen import Chosen, choose_kinds
+from honeyguide.explore.kinds_leaning import Reads
+from honeyguide.explore.prior import UserSums
+from honeyguide.explore.shared import SharedPosterior
+from honeyguide.types import Floats, Progress, Rows, Vectors, silent
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PageRows:
+    """Past pages as rows, user by user: features (r, d), rewards (r,) in 0..1 and the items' numbers (r,).
+
+    Users' rows begin at `starts` (u + 1,). `fresh` (r,) marks items that nobody had taken, where that is known.
+    """
+
+    features: Vectors
+    rewards: Floats
+    starts: Rows
+    items: Rows
+    fresh: NDArray[np.bool_] | None = None
+
+
+def learn_posterior(
+    pages: PageRows,
+    reads: Reads | None,
+    *,
+    seed: int,
+    page: float = 1.0,
+    folded: bool = False,
+    progress: Progress = silent,
+) -> tuple[SharedPosterior, Chosen]:
+    """A posterior that has met nobody, by empirical Bayes, and how the prior over users was chosen.
+
+    `reads` and `page` are those of `choose_kinds`. Where the pages will be `folded` into the posterior, what they say
+    of everybody will come with them. InvalidInput where there are no rows.
+    """
+    if not len(pages.rewards):
+        raise InvalidInput("a prior needs at least one user with one observation: import more events")
+    base, ridge = learn_base_rate(pages.features, pages.rewards, pages.starts, seed=seed)
+    rate = base.expected(pages.features)
+    root = np.sqrt(rate)
+    weighed = (pages.features * root[:, None]).astype(np.float32)
+    sums = UserSums.of(weighed, (pages.rewards - rate) / root, pages.starts)
+    chosen = choose_kinds(sums, reads, seed=seed, page=page, centred=True, progress=progress)
+    items = learn_item_prior(
+        pages.features, pages.rewards, pages.starts, pages.items, pages.fresh, ridge=ridge, seed=seed
+    )
+    known = held(pages.features, ridge)
+    if not folded:
+        known += sums.xx.sum(axis=0) / chosen.kinds.noise_variance
+    return SharedPosterior(chosen.kinds, base, known, items), chosen

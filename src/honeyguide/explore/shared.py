@@ -1,0 +1,131 @@
+"""What is learned of everybody at once beside each user: a base rate, its correction, and every item's own effect.
+
+The expected reward of an item with features x is p · (1 + x·(m + w) + z): p is the base rate, fixed by the fit; m is
+how far everybody differs from it by now, w how the user differs from everybody, z what is the item's own. Rewards
+scatter by `noise` times p, so each row counts as x·√p with the reward (r - p)/√p: that is one step of Fisher scoring
+from the base rate, and the sums stay additive. m follows from the sums of all users, the prior of a user is
+centred on it, and z comes from what the item earned beside what p promised.
+"""
+
+from __future__ import annotations
+
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve
+
+from honeyguide.errors import InvalidInput
+from honeyguide.explore.about import About
+from honeyguide.explore.base_rate import BaseRate
+from honeyguide.explore.item_effects import ItemEffects, ItemPrior
+from honeyguide.explore.kinds import Belief, Kinds, Leaning
+from honeyguide.explore.posterior import STEP, UserPosterior, prior_from
+from honeyguide.types import Candidates, Decision, Floats, State, Vectors
+
+
+class SharedPosterior(UserPosterior):
+    """A posterior per user around what all users and items have shown; `known` (d, d) is how sure the fit is of p.
+
+    `known` is the precision of the base rate's weights.
+    """
+
+    def __init__(self, prior: Kinds, base: BaseRate, known: Floats, items: ItemPrior) -> None:
+        if not base.dim == prior.dim == len(known):
+            raise InvalidInput(f"prior, base rate and `known` must have one dimension, got {prior.dim}")
+        self.base = base
+        self.known = known
+        self.items = ItemEffects(items, prior.noise_variance)
+        self._everybody = np.zeros((prior.dim, prior.dim + 1), dtype=np.int64)
+        self._moved: Floats | None = None
+        super().__init__(prior)
+
+    def about(self, candidates: Candidates) -> About:
+        """What is believed of the candidates' rewards for their user, with what is the items' own."""
+        found = self.about_features(candidates.user_id, candidates.features)
+        rate = found.noise / self.prior.noise_variance
+        effect, variance = self.items.of(candidates.item_ids, candidates.fresh)
+        return About(
+            found.mean + rate * effect, found.belief, found.features, found.noise, rate**2 * variance
+        )
+
+    def about_features(self, user_id: str, features: Vectors) -> About:
+        """What is believed of items of which only the (n, d) features are known."""
+        rate, belief = self.base.expected(features), self.belief(user_id)
+        moved = rate[:, None] * features
+        return About(rate + moved @ belief.mean, belief, moved, self.prior.noise_variance * rate)
+
+    def moved(self) -> Floats:
+        """(d,): how far everybody differs from the base rate by now."""
+        if self._moved is None:
+            sums = self._everybody * (STEP / self.prior.noise_variance)
+            self._moved = cho_solve(cho_factor(self.known + sums[:, :-1]), sums[:, -1])
+        return self._moved
+
+    def learn(self, decision: Decision, rewards: Floats) -> None:
+        """Add the (k,) rewards of what a page showed; InvalidInput leaves no trace."""
+        super().learn(decision, rewards)
+        self._count(decision, rewards, 1)
+
+    def unlearn(self, decision: Decision, rewards: Floats) -> None:
+        """Take a page's rewards back, to the bit."""
+        super().unlearn(decision, rewards)
+        self._count(decision, rewards, -1)
+
+    def forget(self, user_id: str) -> None:
+        """Unlearn a user, to the bit: also what they said of everybody and of items."""
+        self._everybody -= self._stats.get(user_id, self._nothing)
+        self._forget_beliefs()
+        self.items.forget(user_id)
+        super().forget(user_id)
+
+    def state(self) -> State:
+        """The users' state; `base.weights` (d,), `base.intercept` (1,), `base.known` (d, d); the items' effects."""
+        base = {
+            "base.weights": self.base.weights,
+            "base.intercept": np.array([self.base.intercept]),
+            "base.known": self.known,
+        }
+        return {**super().state(), **base, **self.items.state()}
+
+    @classmethod
+    def from_state(cls, state: State) -> Self:
+        """The posterior whose `state()` this is."""
+        prior = prior_from(state)
+        items = ItemEffects.from_state(state, prior.noise_variance)
+        base = BaseRate(state["base.weights"], float(state["base.intercept"][0]))
+        posterior = cls(prior, base, state["base.known"], items.prior)
+        posterior.items = items
+        posterior._recall(state)
+        posterior._everybody += state["users.stats"].sum(axis=0, dtype=np.int64)
+        return posterior
+
+    def _weighed(self, features: Floats, rewards: Floats) -> tuple[Floats, Floats]:
+        rate = self.base.expected(features)
+        root = np.sqrt(rate)
+        return features * root[:, None], (rewards - rate) / root
+
+    def _add(self, user_id: str, statistics: NDArray[np.int64]) -> None:
+        super()._add(user_id, statistics)
+        self._everybody = self._everybody + statistics
+        self._forget_beliefs()
+
+    def _count(self, decision: Decision, rewards: Floats, sign: int) -> None:
+        expected = self.base.expected(decision.features)
+        self.items.add(decision.user_id, decision.item_ids, expected, rewards, sign=sign)
+
+    def _forget_beliefs(self) -> None:
+        self._moved = None
+        self._beliefs.clear()
+
+    def _solve(self, statistics: NDArray[np.int64], leaning: Leaning | None) -> Belief:
+        moved = self.moved()
+        if leaning is None:
+            return super()._solve(statistics, Leaning(np.log(self.prior.weights), moved))
+        return super()._solve(statistics, Leaning(leaning.log_weights, leaning.shift + moved))
+
+
+def posterior_of(state: State) -> UserPosterior:
+    """The posterior whose `state()` this is, shared or of users alone."""
+    shared = "base.weights" in state
+    return SharedPosterior.from_state(state) if shared else UserPosterior.from_state(state)
