@@ -12,7 +12,7 @@ import pytest
 
 from honeyguide.checks.journal import sample_decision
 from honeyguide.evaluate.confidence import Sequence
-from honeyguide.evaluate.experiment import ArmResult, ExperimentReport, Page, differences, judge
+from honeyguide.evaluate.experiment import ArmResult, ExperimentReport, Page, differences, judge, usual
 from honeyguide.shop.split import Split
 
 START = datetime(2026, 6, 1, tzinfo=UTC)
@@ -25,8 +25,8 @@ def day(number: float) -> datetime:
     return START + timedelta(days=number)
 
 
-def page(user: str, at: float, *rewards: float) -> Page:
-    candidates = replace(DECISION.candidates, user_id=user)
+def page(user: str, at: float, *rewards: float, visits: float = 0.0) -> Page:
+    candidates = replace(DECISION.candidates, user_id=user, remaining_visits=visits)
     earned = np.array([*rewards, *np.zeros(3 - len(rewards))])
     return replace(DECISION, user_id=user, candidates=candidates, time=day(at)), earned
 
@@ -70,19 +70,40 @@ def test_before_anybody_is_judged_nothing_is_said() -> None:
 
 def test_what_users_say_is_worked_out_as_by_hand() -> None:
     """The usual is 0, then 2, then 3: (2 - 0) / .25, -(4 - 2) / .75, (0 - 3) / .25."""
-    said = differences(np.array([2.0, 4.0, 0.0]), np.array([1.0, 0.0, 1.0]), 0.25)
+    said = differences(np.array([2.0, 4.0, 0.0]), np.array([1.0, 0.0, 1.0]), 0.25, np.zeros(3))
     assert said == pytest.approx([8.0, -2.0 / 0.75, -12.0])
+
+
+def test_what_is_usual_is_a_line_through_those_who_came_before() -> None:
+    """Ridge regression with one user's weight on the slope, solved for each; never below 0 or above the best."""
+    rng = np.random.default_rng(0)
+    coming = rng.random(40) * 3
+    rewards = np.maximum(2 * coming + rng.normal(size=40), 0.0)
+    found = usual(rewards, coming)
+    assert found[0] == 0
+    for n in range(1, 40):
+        x, y = coming[:n] - coming[:n].mean(), rewards[:n]
+        line = y.mean() + (x @ y) / (x @ x + 1) * (coming[n] - coming[:n].mean())
+        assert found[n] == pytest.approx(min(max(line, 0.0), y.max()))
+
+
+def test_what_is_usual_does_not_know_what_came_of_the_user_or_later() -> None:
+    rng = np.random.default_rng(1)
+    rewards, coming = rng.random(20), rng.random(20)
+    changed = rewards.copy()
+    changed[12:] = 9.0
+    assert np.array_equal(usual(rewards, coming)[:13], usual(changed, coming)[:13])
 
 
 @pytest.mark.parametrize("effect", [0.0, 0.5])
 def test_what_users_say_is_the_difference_on_average_whatever_they_earn_and_when(effect: float) -> None:
     """All ways of sharing six users out, each by its chance: the users who come first earn most."""
-    base, chance = np.array([5.0, 3.0, 4.0, 1.0, 0.5, 0.0]), 0.3
+    base, chance, coming = np.array([5.0, 3.0, 4.0, 1.0, 0.5, 0.0]), 0.3, np.array([2.0, 1, 2, 0, 0, 1])
     total = np.zeros(6)
     for arms in product((0.0, 1.0), repeat=6):
         second = np.array(arms)
         likely = np.prod(np.where(second == 1, chance, 1 - chance))
-        total += likely * differences(base + effect * second, second, chance)
+        total += likely * differences(base + effect * second, second, chance, coming)
     assert total == pytest.approx(np.full(6, effect))
 
 
@@ -90,11 +111,12 @@ def test_the_interval_is_that_of_the_sequence_over_the_users_in_the_order_they_c
     rng = np.random.default_rng(0)
     users = [f"user-{n}" for n in rng.permutation(60)]
     rewards = rng.random(60)
-    pages = [page(user, 0.1 * n, reward) for n, (user, reward) in enumerate(zip(users, rewards, strict=True))]
+    visits = rng.random(60) * 9
+    pages = [page(users[n], 0.1 * n, rewards[n], visits=visits[n]) for n in range(60)]
     band = found([pages[n] for n in rng.permutation(60)], 99).arms[1].difference
     second = np.array([float(SPLIT.arm_of(user)) for user in users])
     sequence = Sequence(low=-5 / 0.4, high=5 / 0.4)
-    sequence.add(differences(rewards, second, 0.4))
+    sequence.add(differences(rewards, second, 0.4, np.log1p(visits)))
     assert band is not None
     assert band.mean == pytest.approx(sequence.mean)
     assert band.low == pytest.approx(max(sequence.interval().low, -5))
@@ -110,7 +132,8 @@ def test_of_several_arms_each_is_compared_to_the_first_and_all_intervals_hold_to
     kept = [one for one in pages if three.arm_of(one[0].user_id) != 1]
     second = np.array([float(three.arm_of(decision.user_id) == 2) for decision, _ in kept])
     sequence = Sequence(level=0.975, low=-15, high=15)
-    sequence.add(differences(np.array([earned.sum() for _, earned in kept]), second, pair.shares[1]))
+    rewards = np.array([earned.sum() for _, earned in kept])
+    sequence.add(differences(rewards, second, pair.shares[1], np.zeros(len(kept))))
     band = report.arms[2].difference
     assert band is not None
     assert band.mean == pytest.approx(sequence.mean)
@@ -129,10 +152,10 @@ def experiment(seed: int, users: int, lift: float) -> list[Page]:
     pages = []
     for n in range(users):
         user = f"{seed}-{n}"
-        keen = 3 * np.exp(-2 * n / users) * rng.gamma(2.0, 0.5) * (1 + lift * SPLIT.arm_of(user))
-        for visit in range(1 + rng.poisson(keen)):
+        keen = 3 * np.exp(-2 * n / users) * rng.gamma(2.0, 0.5)
+        for visit in range(1 + rng.poisson(keen * (1 + lift * SPLIT.arm_of(user)))):
             clicks = (rng.random(3) < 0.25 * (1 + lift * SPLIT.arm_of(user))).astype(np.float64)
-            pages.append(page(user, 0.1 * n + visit, *clicks))
+            pages.append(page(user, 0.1 * n + visit, *clicks, visits=keen))
     return pages
 
 
@@ -146,8 +169,8 @@ def verdicts(pages: list[Page], users: int, looks: int = 4) -> list[str]:
 
 @pytest.mark.slow
 def test_where_arms_are_alike_hardly_any_experiment_that_is_watched_says_otherwise() -> None:
-    alarms = [set(verdicts(experiment(seed, 160, 0.0), 160)) - {"not yet"} for seed in range(100)]
-    assert sum(map(bool, alarms)) <= 0.05 * 100
+    alarms = [set(verdicts(experiment(seed, 160, 0.0), 160)) - {"not yet"} for seed in range(80)]
+    assert sum(map(bool, alarms)) <= 0.05 * 80
 
 
 @pytest.mark.slow

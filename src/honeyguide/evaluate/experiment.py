@@ -1,12 +1,12 @@
 """Which arm of a split earns more: told from the journal, to be looked at as often as one likes.
 
 The unit is the user, for the pages of one user are not independent. A user says one number: what the pages of their
-first days within the split earned, up to a bound, once all of it is known. That number is x; c is the mean of those
-who came before. Who is in which arm was drawn with chances p and 1 - p, so (x - c) / p of a user of the one arm, and
--(x - c) / (1 - p) of one of the other, is the difference between the arms on average, whoever comes when: weekdays,
-keen users who come first and policies that learn move x, but not what it is where the arms are alike. A confidence
-sequence over these numbers holds at every look (Howard et al. 2021, arXiv 1810.08240, with the bets of
-`confidence.py`).
+first days within the split earned, up to a bound, once all of it is known. That number is x; c is what those who came
+before earned of whom as many visits were expected. Who is in which arm was drawn with chances p and 1 - p, so
+(x - c) / p of a user of the one arm, and -(x - c) / (1 - p) of one of the other, is on average the difference between
+the arms, whoever comes when: weekdays, keen users who come first and policies that learn move x, but not that
+difference where the arms are alike. A confidence sequence over these numbers holds at every look (Howard et al. 2021,
+arXiv 1810.08240, with the bets of `confidence.py`).
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ _HOPELESS = 100  # times the users there are: too many to name a number
 Page = tuple[Decision, Floats]
 """A decision and the (k,) rewards of its slots so far."""
 
-_Pages = dict[str, list[tuple[datetime, float]]]
-"""Per user the times and rewards of their pages."""
+_Seen = tuple[datetime, float, float]
+"""Of a page its time, its reward, and the logarithm of the visits that were expected of the user."""
+_Pages = dict[str, list[_Seen]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,7 @@ class _Judged:
     user_id: str
     arm: int
     reward: float
+    coming: float
 
 
 def judge(
@@ -89,7 +91,8 @@ def judge(
     """How the arms did by `now` on the pages that were made under the split, and no others."""
     users: _Pages = {}
     for decision, rewards in pages:
-        users.setdefault(decision.user_id, []).append((decision.time, float(rewards.sum())))
+        coming = float(np.log1p(decision.candidates.remaining_visits))
+        users.setdefault(decision.user_id, []).append((decision.time, float(rewards.sum()), coming))
     judged = _judged(split, users, now - window - timedelta(days=days), timedelta(days=days), most)
     level = 1 - ALPHA / max(len(split.arms) - 1, 1)
     arms = tuple(
@@ -108,14 +111,25 @@ def judge(
     )
 
 
-def differences(rewards: Floats, second: Floats, chance: float) -> Floats:
+def differences(rewards: Floats, second: Floats, chance: float, coming: Floats) -> Floats:
     """(n,): what each user says of the second arm's mean reward less the first's, in the order they came.
 
     `second` (n,) is 1 for a user of the second arm, which each was in with `chance`, and 0 for one of the first.
+    `coming` (n,) was known of them before.
     """
-    before = np.cumsum(rewards) - rewards
-    usual = before / np.maximum(np.arange(len(rewards)), 1)
-    return np.asarray((rewards - usual) * (second / chance - (1 - second) / (1 - chance)))
+    surprise = rewards - usual(rewards, coming)
+    return np.asarray(surprise * (second / chance - (1 - second) / (1 - chance)))
+
+
+def usual(rewards: Floats, coming: Floats) -> Floats:
+    """(n,): what each user may be expected to earn: a line over `coming`, through those who came before them."""
+    count = np.maximum(np.arange(len(rewards)), 1)
+    parts = (rewards, coming, coming**2, coming * rewards)
+    reward, come, square, product = ((np.cumsum(part) - part) / count for part in parts)
+    spread = np.maximum(square - come**2, 0.0)
+    slope = (product - come * reward) / (spread + 1 / count)  # as if one user more had said that it is flat
+    highest = np.maximum.accumulate(np.append(0.0, rewards))[:-1]
+    return np.asarray(np.clip(reward + slope * (coming - come), 0.0, highest))
 
 
 def _judged(split: Split, users: _Pages, latest: datetime, days: timedelta, most: float) -> list[_Judged]:
@@ -124,13 +138,14 @@ def _judged(split: Split, users: _Pages, latest: datetime, days: timedelta, most
     for name, seen in users.items():
         first = _first(seen)
         if first < latest:
-            earned = sum(reward for time, reward in seen if time < first + days)
-            found.append(_Judged(first, name, split.arm_of(name), min(earned, most)))
+            earned = sum(reward for time, reward, _ in seen if time < first + days)
+            coming = min(seen)[2]
+            found.append(_Judged(first, name, split.arm_of(name), min(earned, most), coming))
     return sorted(found, key=lambda one: (one.first, one.user_id))
 
 
-def _first(seen: list[tuple[datetime, float]]) -> datetime:
-    return min(time for time, _ in seen)
+def _first(seen: list[_Seen]) -> datetime:
+    return min(seen)[0]
 
 
 def _arm_result(
@@ -145,7 +160,7 @@ def _arm_result(
 ) -> ArmResult:
     mine = [seen for name, seen in users.items() if split.arm_of(name) == arm]
     earned = [one.reward for one in judged if one.arm == arm]
-    pages = [reward for seen in mine for time, reward in seen if time < settled]
+    pages = [reward for seen in mine for time, reward, _ in seen if time < settled]
     result = ArmResult(
         arm=split.arms[arm],
         share=split.shares[arm],
@@ -169,7 +184,8 @@ def _compared(
     second = np.array([float(one.arm == arm) for one in both])
     widest = most / min(chance, 1 - chance)
     found = confidence.Sequence(level=level, low=-widest, high=widest)
-    found.add(differences(rewards, second, chance))
+    coming = np.array([one.coming for one in both])
+    found.add(differences(rewards, second, chance, coming))
     interval = found.interval()
     # what a user says goes beyond what the arms can differ by
     band = Band(*(min(max(value, -most), most) for value in (found.mean, interval.low, interval.high)))
