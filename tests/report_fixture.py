@@ -200,6 +200,7 @@ def make_policy(rng: np.random.Generator, policy: str, title: str, gain: float) 
         title=title,
         reward=around(float(np.mean(weekly)), 0.034),
         discoveries=around(0.21 + 0.6 * gain * (gain > 0) + 0.1 * gain * (gain < 0), 0.009),
+        interests=around(0.02 + 0.05 * gain * (gain > 0), 0.002),
         versus_greedy=around(gain, 0.0 if gain == 0 else 0.011 + 0.02 * abs(gain)),
         weekly_reward=tuple(around(value, 0.085) for value in weekly),
         cumulative=tuple(cumulative),

@@ -222,7 +222,7 @@ def nothing_but_zeros(report: ReplayReport) -> ReplayReport:
     weeks = len(report.weeks)
     policies = tuple(
         replace(
-            policy, reward=zero, discoveries=zero, versus_greedy=zero,
+            policy, reward=zero, discoveries=zero, interests=zero, versus_greedy=zero,
             weekly_reward=(zero,) * weeks, cumulative=(zero,) * weeks,
         )
         for policy in report.policies

@@ -169,13 +169,16 @@ def show_evaluation(report: ReplayReport, *, as_json: bool) -> None:
         sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
         return
     days = f"{report.first_day} to {report.last_day}"
-    printed = table("policy", "rewarded", "discoveries", "vs exploit only")
+    printed = table("policy", "rewarded", "discoveries", "new interests", "vs exploit only")
     for row in sorted(report.policies, key=lambda result: -result.reward.mean):
         against = _band(row.versus_greedy, signed=True) if row.policy != "greedy" else "-"
-        printed.add_row(row.title, _band(row.reward), _band(row.discoveries), against)
+        printed.add_row(row.title, _band(row.reward), _band(row.discoveries), _band(row.interests), against)
     show({}, f"{report.pages:,} pages of {report.k} for {report.users:,} users, {days}", as_json=False)
     console.print(printed)
-    legend = "Rewarded items, and first purchases among them, per page; the 95 % interval lies within ±."
+    legend = (
+        "Rewarded items, first purchases among them, and interests that were new to the user, per page; "
+        "the 95 % interval lies within ±."
+    )
     console.print(f"{legend}\n{report.caveat}", highlight=False, markup=False)
 
 

@@ -20,6 +20,7 @@ from honeyguide import artifacts
 from honeyguide.data.labels.visits import outcomes, visits
 from honeyguide.data.table import from_us, load_events
 from honeyguide.errors import InvalidInput
+from honeyguide.evaluate.new_interests import FirstTouches
 from honeyguide.evaluate.replay import PolicyRun, Replay, Traffic
 from honeyguide.evaluate.served import Served, look_back
 from honeyguide.interests.users import DAY_US
@@ -73,7 +74,8 @@ def load_traffic(workspace: Workspace, fitted: Fitted) -> Traffic:
             "Fit on an earlier part: honeyguide fit --until DATE"
         )
     found = outcomes(later, full, grade=labels.grade, window_days=labels.window_days, history=everything)
-    return Traffic(full, found, later.users)
+    touches = FirstTouches.of(everything, later.users, fitted.items.leaf, grade=labels.grade)
+    return Traffic(full, found, later.users, touches)
 
 
 def replay_one(workspace: Workspace, name: str, key: str, progress: Progress) -> None:
@@ -163,7 +165,7 @@ def _key(workspace: Workspace, fitted: Fitted) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-_CODE = 2  # raise when replay itself changes, so that old results are not shown as new ones
+_CODE = 3  # raise when replay itself changes, so that old results are not shown as new ones
 
 
 def _known(workspace: Workspace, name: str, key: str) -> bool:

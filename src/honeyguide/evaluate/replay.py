@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from honeyguide.config import Settings
 from honeyguide.data.labels.visits import Outcomes, Visits
 from honeyguide.data.table import from_us
+from honeyguide.evaluate.new_interests import FirstTouches, discovered
 from honeyguide.explore.decide import Request, decide, stream
 from honeyguide.interests.users import History
 from honeyguide.journal.learner import Learner
@@ -35,11 +36,12 @@ _GROUP = 250  # visits between two writes of the journal that is kept
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Traffic:
-    """The visits to replay, in time order, and what each user took after each of them."""
+    """The visits to replay, in time order, what each user took after each, and what they had taken to before."""
 
     visits: Visits
     outcomes: Outcomes
     users: tuple[str, ...]
+    touches: FirstTouches
 
     def __len__(self) -> int:
         return len(self.visits.user)
@@ -52,6 +54,8 @@ class PolicyRun:
     policy: str
     reward: NDArray[np.float64]
     discoveries: NDArray[np.float64]
+    interests: NDArray[np.float64]
+    """Interests new to the user that the page made them discover, each of a user once."""
     level: NDArray[np.float64]
     expected: NDArray[np.float64]
     """Expected reward of the page that was shown, under the posterior mean of the moment."""
@@ -95,11 +99,13 @@ class Replay:
         # what will be revealed: (time, id, feedback, what the history learns)
         self._pending: list[tuple[int, str, Event, Event]] = []
         grade = settings.labels.grade
+        self._purchase = grade("purchase")
+        self._discovered: set[tuple[int, int]] = set()
         self._kind_worth: dict[float, EventKind] = {grade(kind): kind for kind in EVENT_KINDS}
 
     def run(self, progress: Progress = silent) -> PolicyRun:
         """Meet every visit in time order."""
-        columns = np.zeros((len(self.traffic), 6))
+        columns = np.zeros((len(self.traffic), 7))
         for visit in range(len(self.traffic)):
             self._reveal(int(self.traffic.visits.time_us[visit]))
             decision = self.decide(visit)
@@ -143,23 +149,39 @@ class Replay:
         part = slice(*found.starts[visit : visit + 2])
         row_of = {int(row): index for index, row in enumerate(found.item[part])}
         reward = discoveries = 0.0
+        reactions: list[tuple[int, float]] = []
         for slot, item_id in enumerate(decision.item_ids):
             index = row_of.get(self.fitted.catalog.row(item_id))
             if index is None:
                 continue
             reward += float(found.reward[part][index])
             discoveries += float(found.discovery[part][index])
+            reactions.append((int(found.item[part][index]), float(found.reward[part][index])))
             kind = self._kind_worth[float(found.reward[part][index])]
             self._schedule(decision, slot, kind, int(found.time_us[part][index]))
         scores = decision.plan.scores
         return (
             reward,
             discoveries,
+            self._new_interests(visit, reactions),
             decision.plan.level,
             float(scores[decision.chosen].sum()),
             float(scores[decision.exploit_rows].sum()),
             float(decision.explored.sum()),
         )
+
+    def _new_interests(self, visit: int, reactions: Sequence[tuple[int, float]]) -> float:
+        """How many interests the (row, reward) of a page made the user discover, of those not yet discovered."""
+        touches, visits = self.traffic.touches, self.traffic.visits
+        user, rows = int(visits.user[visit]), np.array([row for row, _ in reactions], dtype=np.int64)
+        new = touches.new(user, rows, int(visits.time_us[visit]))
+        leaves = touches.leaf[rows].tolist()
+        of_new = [
+            (leaf, reward) for leaf, (_, reward), is_new in zip(leaves, reactions, new, strict=True) if is_new
+        ]
+        found = {(user, leaf) for leaf in discovered(of_new, purchase=self._purchase)} - self._discovered
+        self._discovered |= found
+        return float(len(found))
 
     def _schedule(self, decision: Decision, slot: int, kind: EventKind, time_us: int) -> None:
         item_id = decision.item_ids[slot]

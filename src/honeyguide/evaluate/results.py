@@ -23,7 +23,8 @@ class Band:
 class PolicyResult:
     """How one policy did on the replayed traffic; the tuples run over the replay's weeks.
 
-    `reward` is rewarded items per page, `discoveries` the first purchases among them, `versus_greedy` the
+    `reward` is rewarded items per page, `discoveries` the first purchases among them, `interests` those that were
+    discovered: new to the user, by a purchase or reactions to two items, each once a user. `versus_greedy` is the
     paired difference of reward to the exploit-only page; `cumulative` is that difference added up over all
     pages until the end of each week, in rewarded items.
     """
@@ -32,6 +33,7 @@ class PolicyResult:
     title: str
     reward: Band
     discoveries: Band
+    interests: Band
     versus_greedy: Band
     weekly_reward: tuple[Band, ...]
     cumulative: tuple[Band, ...]

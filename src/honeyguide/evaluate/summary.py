@@ -138,6 +138,7 @@ def policy_result(run: PolicyRun, greedy: PolicyRun, bands: Bands) -> PolicyResu
         title=title(run.policy),
         reward=bands.mean(run.reward),
         discoveries=bands.mean(run.discoveries),
+        interests=bands.mean(run.interests),
         versus_greedy=bands.mean(difference),
         weekly_reward=bands.weekly(run.reward),
         cumulative=bands.cumulative(difference),

@@ -43,6 +43,7 @@ def _figures(report: ReplayReport) -> list[Markup]:
     served = served_policy(report)
     decimals = decimals_for([served.reward])
     found = decimals_for([served.discoveries])
+    new = decimals_for([served.interests])
     return [
         _figure(
             "Rewarded items per page",
@@ -57,6 +58,12 @@ def _figures(report: ReplayReport) -> list[Markup]:
             f"95{NBSP}% interval {interval(served.discoveries, found)}: "
             "rewarded items bought for the first time, "
             f"about {number(served.discoveries.mean * report.pages)} in all",
+        ),
+        _figure(
+            "Discovered interests per page",
+            number(served.interests.mean, new),
+            f"95{NBSP}% interval {interval(served.interests, new)}: "
+            "interests new to the user, who then bought of them or reacted to two of their items",
         ),
         _level(report),
         _figure(

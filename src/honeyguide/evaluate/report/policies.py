@@ -67,6 +67,7 @@ def _policy_table(report: ReplayReport) -> Markup:
         Column("Rewarded items per page"),
         Column("Difference to exploit-only"),
         Column("Discoveries per page"),
+        Column("Discovered interests per page"),
         Column("In words"),
     ]
     ranked = sorted(report.policies, key=lambda policy: -policy.reward.mean)
@@ -76,7 +77,8 @@ def _policy_table(report: ReplayReport) -> Markup:
         [_policy_row(policy, report) for policy in ranked],
         note="A dot is the mean, the line through it is where the true mean plausibly lies. The difference "
         "is paired, page by page on the same visits, "
-        "so it can be sure even where the means overlap.",
+        "so it can be sure even where the means overlap. An interest is discovered, once, by who had never "
+        "reacted to anything of it and then buys something of it, or reacts to two of its items, on a page.",
     )
 
 
@@ -84,6 +86,7 @@ def _policy_row(policy: PolicyResult, report: ReplayReport) -> list[Markup | str
     colour = "served" if policy.policy == report.served else "plain"
     rewards = [each.reward for each in report.policies]
     found = [each.discoveries for each in report.policies]
+    interests = [each.interests for each in report.policies]
     differences = [each.versus_greedy for each in report.policies]
     badge = element("span", "served", class_="badge accent") if colour == "served" else ""
     exploit = is_exploit_only(policy)
@@ -93,6 +96,7 @@ def _policy_row(policy: PolicyResult, report: ReplayReport) -> list[Markup | str
         _level_cell(policy.reward, rewards, colour),
         "the yardstick" if exploit else _difference_cell(difference, differences, colour),
         _level_cell(policy.discoveries, found, colour),
+        _level_cell(policy.interests, interests, colour),
         "" if exploit else f"{verdict_word(difference)} exploit-only",
     ]
 
