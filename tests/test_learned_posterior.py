@@ -7,7 +7,7 @@ import pytest
 from scipy.special import expit
 
 from honeyguide.errors import InvalidInput
-from honeyguide.explore.base_rate import RIDGES, BaseRate, learn_base_rate, logistic, some_users
+from honeyguide.explore.base_rate import RIDGES, learn_base_rate, logistic, some_users
 from honeyguide.explore.item_effects import learn_item_prior
 from honeyguide.explore.learned import PageRows, learn_posterior
 from honeyguide.types import Floats
@@ -31,14 +31,13 @@ def pages(
     return PageRows(features, rewards, np.arange(0, n + 1, rows), item)
 
 
-def worth(base: BaseRate, features: Floats, rewards: Floats) -> float:
-    chance = base.expected(features)
-    return float((rewards * np.log(chance) + (1 - rewards) * np.log1p(-chance)).mean())
+def looked(past: PageRows) -> Floats:
+    return np.ones(len(past.rewards))
 
 
 def test_a_base_rate_finds_the_weights_that_rewards_follow() -> None:
     past = pages()
-    base, ridge = learn_base_rate(past.features, past.rewards, past.starts, seed=0)
+    base, ridge = learn_base_rate(past.features, past.rewards, past.starts, looked(past), seed=0)
     assert ridge in RIDGES
     assert base.weights == pytest.approx(WEIGHTS, abs=0.15)
     assert base.intercept == pytest.approx(-2.5, abs=0.15)
@@ -46,7 +45,7 @@ def test_a_base_rate_finds_the_weights_that_rewards_follow() -> None:
 
 def test_the_sum_of_what_it_expects_is_what_was_earned() -> None:
     past = pages(users=20)
-    base = logistic(past.features, past.rewards, 1.0)
+    base = logistic(past.features, past.rewards, 1.0, looked(past))
     assert base.expected(past.features).sum() == pytest.approx(past.rewards.sum(), rel=1e-3)
 
 
@@ -54,14 +53,14 @@ def test_few_rows_are_held_further_back_than_many() -> None:
     ridges = []
     for users in (3, 120):
         past = pages(users=users, rows=12)
-        ridges.append(learn_base_rate(past.features, past.rewards, past.starts, seed=0)[1])
+        ridges.append(learn_base_rate(past.features, past.rewards, past.starts, looked(past), seed=0)[1])
     assert ridges[0] >= ridges[1]
 
 
 @pytest.mark.parametrize("reward", [0.0, 1.0])
 def test_where_rewards_never_differ_everything_is_as_good(reward: float) -> None:
     features = np.random.default_rng(0).normal(size=(30, DIM)).astype(np.float32)
-    base, _ = learn_base_rate(features, np.full(30, reward), np.array([0, 10, 30]), seed=0)
+    base, _ = learn_base_rate(features, np.full(30, reward), np.array([0, 10, 30]), np.ones(30), seed=0)
     assert not base.weights.any()
     assert np.ptp(base.expected(features)) == 0
     assert base.expected(features)[0] == pytest.approx((30 * reward + 0.5) / 31, abs=0.04)
@@ -71,7 +70,7 @@ def test_a_feature_that_never_differs_has_no_weight() -> None:
     past = pages(users=10)
     features = past.features.copy()
     features[:, 2] = 1.0
-    assert logistic(features, past.rewards, 1.0).weights[2] == 0
+    assert logistic(features, past.rewards, 1.0, looked(past)).weights[2] == 0
 
 
 def test_whole_users_are_drawn() -> None:
@@ -88,7 +87,14 @@ def test_whole_users_are_drawn() -> None:
 def test_items_that_differ_by_what_features_do_not_tell_are_told_from_those_that_do_not() -> None:
     alike, unlike = (
         learn_item_prior(
-            past.features, past.rewards, past.starts, past.items, None, ridge=1.0, seed=0
+            past.features,
+            past.rewards,
+            past.starts,
+            past.items,
+            None,
+            looked(past),
+            ridge=1.0,
+            seed=0,
         ).variance
         for past in (pages(), pages(own=0.8))
     )
@@ -104,12 +110,15 @@ def test_fresh_items_are_told_apart_where_they_were_shown() -> None:
     rng = np.random.default_rng(1)
     more = fresh & (rng.random(len(rewards)) < 0.1)
     rewards[more] = 1.0
-    learn = learn_item_prior(past.features, rewards, past.starts, past.items, fresh, ridge=1.0, seed=0)
-    assert learn.fresh_mean > 0.2
-    unseen = learn_item_prior(
-        past.features, rewards, past.starts, past.items, np.zeros_like(fresh), ridge=1.0, seed=0
+    none = np.zeros_like(fresh)
+    told, untold = (
+        learn_item_prior(
+            past.features, rewards, past.starts, past.items, marks, looked(past), ridge=1.0, seed=0
+        )
+        for marks in (fresh, none)
     )
-    assert (unseen.fresh_mean, unseen.fresh_variance) == (0.0, 1.0)
+    assert told.fresh_mean > 0.2
+    assert (untold.fresh_mean, untold.fresh_variance) == (0.0, 1.0)
 
 
 def test_users_who_do_not_differ_are_believed_to_be_alike() -> None:

@@ -170,7 +170,8 @@ class Decision:
     `propensities[j]` is the probability of `chosen[j]` given the slots before it; `pmf` is (n,), the
     distribution of the first slot that was drawn; `why` is one sentence per shown item; `page_size` is k, also where
     `only` has narrowed the page to some of its slots. `pins` are (slot, row) that the shop fixed: nothing was drawn
-    there, their propensity is 1 by rule, and no other slot could be theirs.
+    there, their propensity is 1 by rule, and no other slot could be theirs. `slots` are where on the page the shown
+    items stand, 0 is the first; where there are none they stand in order.
     """
 
     decision_id: str
@@ -188,6 +189,7 @@ class Decision:
     why: tuple[str, ...]
     page_size: int
     pins: tuple[tuple[int, int], ...] = ()
+    slots: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         check_utc(self.time)
@@ -210,6 +212,11 @@ class Decision:
     def features(self) -> Vectors:
         """(k, d): the features of the shown items in page order."""
         return self.candidates.features[self.chosen]
+
+    @property
+    def places(self) -> Rows:
+        """(k,): where on the page each shown item stands; 0 is the first slot."""
+        return np.arange(len(self.chosen)) if self.slots is None else np.array(self.slots, dtype=np.int64)
 
     @property
     def pinned(self) -> NDArray[np.bool_]:
@@ -242,6 +249,7 @@ class Decision:
             chosen=self.chosen[index],
             propensities=self.propensities[index],
             why=tuple(self.why[slot] for slot in index),
+            slots=tuple(self.places[index].tolist()),
         )
 
 

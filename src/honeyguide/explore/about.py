@@ -16,6 +16,7 @@ class About:
 
     A unit of each of the user's weights, believed as `belief` says, adds `features` (n, d) to the rewards; `own` (n,)
     is the variance of what is the items' own, where anything is. `noise` (n,) is the variance of one reward.
+    `reach` (n,) is how many users have been shown each item: to them, too, it matters what is learned of the item.
     """
 
     mean: Floats
@@ -23,6 +24,7 @@ class About:
     features: Floats
     noise: Floats
     own: Floats | None = None
+    reach: Floats | None = None
 
     def draws(self, count: int, rng: np.random.Generator, *, scale: float = 1.0) -> Floats:
         """(count, n): joint draws of the expected rewards, their deviations from the mean times `scale`."""

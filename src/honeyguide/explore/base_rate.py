@@ -40,28 +40,35 @@ class BaseRate:
         return len(self.weights)
 
 
-def learn_base_rate(features: Vectors, rewards: Floats, starts: Rows, *, seed: int) -> tuple[BaseRate, float]:
+def learn_base_rate(
+    features: Vectors, rewards: Floats, starts: Rows, looked: Floats, *, seed: int
+) -> tuple[BaseRate, float]:
     """The base rate of rows (r, d) with rewards (r,) in 0..1, and the ridge it was learned with.
 
-    Users' rows begin at `starts` (u + 1,). How far the weights of standardised features are held to 0 is chosen by
-    what one half of the users says of the other.
+    Users' rows begin at `starts` (u + 1,); `looked` (r,) are the chances that the rows were looked at. How far the
+    weights of standardised features are held to 0 is chosen by what one half of the users says of the other.
     """
     some = some_users(starts, _MOST_ROWS, np.random.default_rng(seed))
-    features, rewards = features[some.rows], rewards[some.rows]
+    features, rewards, looked = features[some.rows], rewards[some.rows], looked[some.rows]
     if not 0 < rewards.sum() < len(rewards):  # nothing tells rows apart
-        return BaseRate(np.zeros(features.shape[1]), _logit(rewards)), RIDGES[-1]
-    one, other = some.of_half(0), some.of_half(1)
+        return BaseRate(np.zeros(features.shape[1]), _logit(rewards, looked)), RIDGES[-1]
+    halves = some.of_half(0), some.of_half(1)
     losses = [
-        _loss(logistic(features[one], rewards[one], ridge), features[other], rewards[other])
-        + _loss(logistic(features[other], rewards[other], ridge), features[one], rewards[one])
+        sum(
+            _loss(logistic(features[a], rewards[a], ridge, looked[a]), features[b], rewards[b], looked[b])
+            for a, b in (halves, halves[::-1])
+        )
         for ridge in RIDGES
     ]
     ridge = RIDGES[int(np.argmin(losses))]
-    return logistic(features, rewards, ridge), ridge
+    return logistic(features, rewards, ridge, looked), ridge
 
 
-def logistic(features: Vectors, rewards: Floats, ridge: float) -> BaseRate:
-    """The logistic regression with this ridge on its standardised weights; a feature that never differs has none."""
+def logistic(features: Vectors, rewards: Floats, ridge: float, looked: Floats) -> BaseRate:
+    """The logistic regression with this ridge on its standardised weights; a feature that never differs has none.
+
+    The logarithms of `looked` (r,) are added to the logits: of what is rare that is what looking comes to.
+    """
     wide = features.astype(np.float64)
     mean, deviation = wide.mean(axis=0), wide.std(axis=0)
     used = deviation > 1e-9
@@ -69,14 +76,15 @@ def logistic(features: Vectors, rewards: Floats, ridge: float) -> BaseRate:
     x[:, 1:] = (wide[:, used] - mean[used]) / deviation[used]
 
     def worth(weights: Floats) -> tuple[float, Floats]:
-        logits = x @ weights
+        logits = x @ weights + seen
         held = ridge * weights
         held[0] = 0.0
         value = np.logaddexp(0, logits).sum() - rewards @ logits + 0.5 * (held @ weights)
         return float(value), x.T @ (expit(logits) - rewards) + held
 
+    seen = np.log(looked)
     start = np.zeros(x.shape[1])
-    start[0] = _logit(rewards)
+    start[0] = _logit(rewards, looked)
     found = minimize(worth, start, jac=True, method="L-BFGS-B").x
     weights = np.zeros(features.shape[1])
     weights[used] = found[1:] / deviation[used]
@@ -89,14 +97,14 @@ def held(features: Vectors, ridge: float) -> Floats:
     return np.diag(ridge * np.where(deviation > 1e-9, deviation, 1.0) ** 2)
 
 
-def _logit(rewards: Floats) -> float:
-    """The logit of the mean of rewards (r,), never quite infinite."""
-    return float(np.log(rewards.sum() + 0.5) - np.log(len(rewards) - rewards.sum() + 0.5))
+def _logit(rewards: Floats, looked: Floats) -> float:
+    """The logit of the mean of rewards (r,) of what was looked at, never quite infinite."""
+    return float(np.log(rewards.sum() + 0.5) - np.log(max(looked.sum() - rewards.sum(), 0.0) + 0.5))
 
 
-def _loss(base: BaseRate, features: Vectors, rewards: Floats) -> float:
+def _loss(base: BaseRate, features: Vectors, rewards: Floats, looked: Floats) -> float:
     """The log loss of rewards (r,), summed."""
-    chance = base.expected(features)
+    chance = base.expected(features) * looked
     return float(-(rewards * np.log(chance) + (1 - rewards) * np.log1p(-chance)).sum())
 
 

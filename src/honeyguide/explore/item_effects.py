@@ -8,6 +8,7 @@ point, per item and by whom they are, so that they do not depend on order and pe
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -49,6 +50,7 @@ class ItemEffects:
         self.noise = noise
         self._items: dict[str, NDArray[np.int64]] = {}  # item -> (2,): expected, earned
         self._users: dict[str, dict[str, NDArray[np.int64]]] = {}
+        self._reach = Counter[str]()
         self._nothing = np.zeros(2, dtype=np.int64)
 
     def of(self, item_ids: Sequence[str], fresh: NDArray[np.bool_] | None) -> tuple[Floats, Floats]:
@@ -60,22 +62,22 @@ class ItemEffects:
         left = 1 / (1 / variance + sums[:, 0])
         return left * (mean / variance + sums[:, 1] - sums[:, 0]), left
 
+    def reach(self, item_ids: Sequence[str]) -> Floats:
+        """(n,): how many users were shown each item."""
+        return np.array([self._reach[item] for item in item_ids], dtype=np.float64)
+
     def add(
         self, user_id: str, item_ids: Sequence[str], expected: Floats, rewards: Floats, *, sign: int = 1
     ) -> None:
         """Count what a user's (k,) shown items were expected to earn and earned; `sign` -1 takes it back."""
         parts = sign * np.rint(np.stack([expected, rewards], axis=1) / _STEP).astype(np.int64)
-        mine = self._users.setdefault(user_id, {})
         for item, part in zip(item_ids, parts, strict=True):
-            _add(mine, item, part)
-            _add(self._items, item, part)
-        if not mine:
-            del self._users[user_id]
+            self._add(user_id, item, part)
 
     def forget(self, user_id: str) -> None:
         """Take back all that a user added."""
-        for item, part in self._users.pop(user_id, {}).items():
-            _add(self._items, item, -part)
+        for item, part in self._users.get(user_id, {}).copy().items():
+            self._add(user_id, item, -part)
 
     def state(self) -> State:
         """The prior (3,), and `effects.sums` (m, 2) int64 of m pairs of `effects.users` and `effects.items`."""
@@ -100,9 +102,17 @@ class ItemEffects:
         users = unpack_strings(state["effects.users"], state["effects.user_offsets"])
         items = unpack_strings(state["effects.items"], state["effects.item_offsets"])
         for user, item, part in zip(users, items, state["effects.sums"], strict=True):
-            _add(found._users.setdefault(user, {}), item, part)
-            _add(found._items, item, part)
+            found._add(user, item, part)
         return found
+
+    def _add(self, user_id: str, item: str, part: NDArray[np.int64]) -> None:
+        _add(self._items, item, part)
+        mine = self._users.setdefault(user_id, {})
+        before = item in mine
+        _add(mine, item, part)
+        self._reach[item] += (item in mine) - before
+        if not mine:
+            del self._users[user_id]
 
 
 def learn_item_prior(
@@ -111,6 +121,7 @@ def learn_item_prior(
     starts: Rows,
     items: Rows,
     fresh: NDArray[np.bool_] | None,
+    looked: Floats,
     *,
     ridge: float,
     seed: int,
@@ -120,7 +131,8 @@ def learn_item_prior(
     What is expected of an item's rows is learned without them, else the features would tell the item itself. Rewards
     of an item are negative binomial then: Poisson, its rate Gamma around what is expected. Of the variances that the
     rows speak for, the least is taken, as imagined differences mislead more than missed ones. `fresh` (r,) marks
-    rows of items nobody had taken; without them, or with too few, they keep a wide prior.
+    rows of items nobody had taken; without them, or with too few, they keep a wide prior. `looked` (r,) are the
+    chances that the rows were looked at.
     """
     rng = np.random.default_rng(seed)
     rows = some_users(starts, _MOST_ROWS, rng).rows
@@ -129,8 +141,8 @@ def learn_item_prior(
     expected = np.zeros(len(rows))
     for part in range(_FOLDS):
         out = fold == part
-        base = logistic(features[rows][~out], rewards[rows][~out], ridge)
-        expected[out] = base.expected(features[rows][out])
+        base = logistic(features[rows][~out], rewards[rows][~out], ridge, looked[rows][~out])
+        expected[out] = base.expected(features[rows][out]) * looked[rows][out]
     due, earned = (np.bincount(at, each).astype(np.float64) for each in (expected, rewards[rows]))
     new = np.zeros(len(names), dtype=np.bool_)
     if fresh is not None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from honeyguide.errors import InvalidInput
 from honeyguide.explore.base_rate import held, learn_base_rate
+from honeyguide.explore.examination import EVERYTHING, learn_examination
 from honeyguide.explore.item_effects import learn_item_prior
 from honeyguide.explore.kinds_chosen import Chosen, choose_kinds
 from honeyguide.explore.kinds_leaning import Reads
@@ -16,12 +17,15 @@ from honeyguide.explore.prior import UserSums
 from honeyguide.explore.shared import SharedPosterior
 from honeyguide.types import Floats, Progress, Rows, Vectors, silent
 
+_ROUNDS = 3  # what is expected of items, and how far down people look, are learned in turns
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PageRows:
     """Past pages as rows, user by user: features (r, d), rewards (r,) in 0..1 and the items' numbers (r,).
 
-    Users' rows begin at `starts` (u + 1,). `fresh` (r,) marks items that nobody had taken, where that is known.
+    Users' rows begin at `starts` (u + 1,). `fresh` (r,) marks items that nobody had taken, where that is known, and
+    `places` (r,) are the slots of the page that the rows stood in, where they were shown.
     """
 
     features: Vectors
@@ -29,6 +33,7 @@ class PageRows:
     starts: Rows
     items: Rows
     fresh: NDArray[np.bool_] | None = None
+    places: Rows | None = None
 
 
 def learn_posterior(
@@ -47,16 +52,29 @@ def learn_posterior(
     """
     if not len(pages.rewards):
         raise InvalidInput("a prior needs at least one user with one observation: import more events")
-    base, ridge = learn_base_rate(pages.features, pages.rewards, pages.starts, seed=seed)
-    rate = base.expected(pages.features)
+    examination, looked = EVERYTHING, np.ones(len(pages.rewards))
+    base, ridge = learn_base_rate(pages.features, pages.rewards, pages.starts, looked, seed=seed)
+    for _ in range(_ROUNDS if pages.places is not None else 0):
+        assert pages.places is not None
+        examination = learn_examination(pages.places, base.expected(pages.features), pages.rewards)
+        looked = examination.of(pages.places)
+        base, ridge = learn_base_rate(pages.features, pages.rewards, pages.starts, looked, seed=seed)
+    rate = base.expected(pages.features) * looked
     root = np.sqrt(rate)
     weighed = (pages.features * root[:, None]).astype(np.float32)
     sums = UserSums.of(weighed, (pages.rewards - rate) / root, pages.starts)
     chosen = choose_kinds(sums, reads, seed=seed, page=page, centred=True, progress=progress)
     items = learn_item_prior(
-        pages.features, pages.rewards, pages.starts, pages.items, pages.fresh, ridge=ridge, seed=seed
+        pages.features,
+        pages.rewards,
+        pages.starts,
+        pages.items,
+        pages.fresh,
+        looked,
+        ridge=ridge,
+        seed=seed,
     )
     known = held(pages.features, ridge)
     if not folded:
         known += sums.xx.sum(axis=0) / chosen.kinds.noise_variance
-    return SharedPosterior(chosen.kinds, base, known, items), chosen
+    return SharedPosterior(chosen.kinds, base, known, items, examination), chosen

@@ -151,20 +151,23 @@ class UserPosterior:
         self._stats = {name: stats.copy() for name, stats in zip(names, state["users.stats"], strict=True)}
         self._leanings = _leanings_from(state)
 
-    def _statistics(self, features: Vectors, rewards: Floats) -> NDArray[np.int64]:
+    def _statistics(
+        self, features: Vectors, rewards: Floats, looked: Floats | None = None
+    ) -> NDArray[np.int64]:
         check_rewards(rewards, len(features))
         if features.ndim != 2 or features.shape[1] != self.prior.dim:
             raise InvalidInput(f"features must be (k, {self.prior.dim}), got {features.shape}")
         if not (np.abs(features) <= MAX_FEATURE).all():  # also refuses NaN
             raise InvalidInput(f"features must be finite and within ±{MAX_FEATURE:g}: scale them")
-        x, r = self._weighed(features.astype(np.float64), rewards)
+        looked = np.ones(len(rewards)) if looked is None else looked
+        x, r = self._weighed(features.astype(np.float64), rewards, looked)
         beside = np.concatenate([x, r[:, None]], axis=1)
         # each observation is rounded by itself: the sum is then the same however a page is cut into pieces
         products = np.rint(x[:, :, None] * beside[:, None, :] / STEP)
         return np.asarray(products.astype(np.int64).sum(axis=0))
 
-    def _weighed(self, features: Floats, rewards: Floats) -> tuple[Floats, Floats]:
-        """(k, d) features and (k,) rewards whose products are summed."""
+    def _weighed(self, features: Floats, rewards: Floats, looked: Floats) -> tuple[Floats, Floats]:
+        """(k, d) features and (k,) rewards whose products are summed; a linear posterior takes them as they are."""
         return features, rewards
 
     def _add(self, user_id: str, statistics: NDArray[np.int64]) -> None:

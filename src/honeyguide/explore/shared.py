@@ -4,11 +4,13 @@ The expected reward of an item with features x is p · (1 + x·(m + w) + z): p i
 how far everybody differs from it by now, w how the user differs from everybody, z what is the item's own. Rewards
 scatter by `noise` times p, so each row counts as x·√p with the reward (r - p)/√p: that is one step of Fisher scoring
 from the base rate, and the sums stay additive. m follows from the sums of all users, the prior of a user is
-centred on it, and z comes from what the item earned beside what p promised.
+centred on it, and z comes from what the item earned beside what p promised. In a slot that is looked at with
+chance e, e·p was expected instead of p.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Self
 
 import numpy as np
@@ -18,6 +20,7 @@ from scipy.linalg import cho_factor, cho_solve
 from honeyguide.errors import InvalidInput
 from honeyguide.explore.about import About
 from honeyguide.explore.base_rate import BaseRate
+from honeyguide.explore.examination import EVERYTHING, Examination
 from honeyguide.explore.item_effects import ItemEffects, ItemPrior
 from honeyguide.explore.kinds import Belief, Kinds, Leaning
 from honeyguide.explore.posterior import STEP, UserPosterior, prior_from
@@ -30,11 +33,19 @@ class SharedPosterior(UserPosterior):
     `known` is the precision of the base rate's weights.
     """
 
-    def __init__(self, prior: Kinds, base: BaseRate, known: Floats, items: ItemPrior) -> None:
+    def __init__(
+        self,
+        prior: Kinds,
+        base: BaseRate,
+        known: Floats,
+        items: ItemPrior,
+        examination: Examination = EVERYTHING,
+    ) -> None:
         if not base.dim == prior.dim == len(known):
             raise InvalidInput(f"prior, base rate and `known` must have one dimension, got {prior.dim}")
         self.base = base
         self.known = known
+        self.examination = examination
         self.items = ItemEffects(items, prior.noise_variance)
         self._everybody = np.zeros((prior.dim, prior.dim + 1), dtype=np.int64)
         self._moved: Floats | None = None
@@ -45,8 +56,11 @@ class SharedPosterior(UserPosterior):
         found = self.about_features(candidates.user_id, candidates.features)
         rate = found.noise / self.prior.noise_variance
         effect, variance = self.items.of(candidates.item_ids, candidates.fresh)
-        return About(
-            found.mean + rate * effect, found.belief, found.features, found.noise, rate**2 * variance
+        return replace(
+            found,
+            mean=found.mean + rate * effect,
+            own=rate**2 * variance,
+            reach=self.items.reach(candidates.item_ids),
         )
 
     def about_features(self, user_id: str, features: Vectors) -> About:
@@ -64,13 +78,15 @@ class SharedPosterior(UserPosterior):
 
     def learn(self, decision: Decision, rewards: Floats) -> None:
         """Add the (k,) rewards of what a page showed; InvalidInput leaves no trace."""
-        super().learn(decision, rewards)
-        self._count(decision, rewards, 1)
+        looked = self.examination.of(decision.places)
+        self._add(decision.user_id, self._statistics(decision.features, rewards, looked))
+        self._count(decision, rewards, looked, 1)
 
     def unlearn(self, decision: Decision, rewards: Floats) -> None:
         """Take a page's rewards back, to the bit."""
-        super().unlearn(decision, rewards)
-        self._count(decision, rewards, -1)
+        looked = self.examination.of(decision.places)
+        self._add(decision.user_id, -self._statistics(decision.features, rewards, looked))
+        self._count(decision, rewards, looked, -1)
 
     def forget(self, user_id: str) -> None:
         """Unlearn a user, to the bit: also what they said of everybody and of items."""
@@ -80,8 +96,12 @@ class SharedPosterior(UserPosterior):
         super().forget(user_id)
 
     def state(self) -> State:
-        """The users' state; `base.weights` (d,), `base.intercept` (1,), `base.known` (d, d); the items' effects."""
+        """The users' state and the items' effects; of what is shared, all that `__init__` takes.
+
+        `base.weights` (d,), `base.intercept` (1,), `base.known` (d, d), `base.looked` (m,).
+        """
         base = {
+            "base.looked": self.examination.chances,
             "base.weights": self.base.weights,
             "base.intercept": np.array([self.base.intercept]),
             "base.known": self.known,
@@ -94,14 +114,15 @@ class SharedPosterior(UserPosterior):
         prior = prior_from(state)
         items = ItemEffects.from_state(state, prior.noise_variance)
         base = BaseRate(state["base.weights"], float(state["base.intercept"][0]))
-        posterior = cls(prior, base, state["base.known"], items.prior)
+        examination = Examination(state["base.looked"])
+        posterior = cls(prior, base, state["base.known"], items.prior, examination)
         posterior.items = items
         posterior._recall(state)
         posterior._everybody += state["users.stats"].sum(axis=0, dtype=np.int64)
         return posterior
 
-    def _weighed(self, features: Floats, rewards: Floats) -> tuple[Floats, Floats]:
-        rate = self.base.expected(features)
+    def _weighed(self, features: Floats, rewards: Floats, looked: Floats) -> tuple[Floats, Floats]:
+        rate = self.base.expected(features) * looked
         root = np.sqrt(rate)
         return features * root[:, None], (rewards - rate) / root
 
@@ -110,8 +131,8 @@ class SharedPosterior(UserPosterior):
         self._everybody = self._everybody + statistics
         self._forget_beliefs()
 
-    def _count(self, decision: Decision, rewards: Floats, sign: int) -> None:
-        expected = self.base.expected(decision.features)
+    def _count(self, decision: Decision, rewards: Floats, looked: Floats, sign: int) -> None:
+        expected = self.base.expected(decision.features) * looked
         self.items.add(decision.user_id, decision.item_ids, expected, rewards, sign=sign)
 
     def _forget_beliefs(self) -> None:

@@ -6,7 +6,8 @@ A level is worth what its page is expected to earn now, plus what it teaches for
 
 value     expected reward of the page under the posterior mean, so exploring shows its price here
 regret    what is lost per page for not knowing: best page under a posterior draw minus the exploit-only page
-resolved  which share of the uncertainty about the contenders one such page would remove
+resolved  which share of the uncertainty about the contenders one such page would remove; what is an item's own counts
+          for everybody who is shown them
 payoff    what explored slots have earned against what the model had promised for them, relative to the
           exploited slots: measured continuously from the feedback, so a shop where exploring cannot pay turns it off
 
@@ -169,11 +170,14 @@ def _top(scores: Floats, k: int) -> NDArray[np.int64]:
 
 
 def _resolved(about: About, contenders: NDArray[np.int64], pages: list[NDArray[np.int64]]) -> Floats:
-    """(levels,): the share of the contenders' score variance that one page of each level removes on average."""
-    root = about.belief.score_root(
-        about.features
-    )  # (d, n): root.T @ root is what the user's weights move together
+    """(levels,): the share of the contenders' score variance that one page of each level removes on average.
+
+    What is removed of an item's own counts once for this user, and once for each who was shown the item: one
+    that few have seen is taken to have as many as the others in the mean.
+    """
+    root = about.belief.score_root(about.features)  # (d, n): rootᵀ·root is what the weights move together
     own = np.zeros(root.shape[1]) if about.own is None else about.own
+    users = np.zeros(len(own)) if about.reach is None else np.maximum(about.reach, about.reach.mean())
     target = root[:, contenders]
     before = float((target**2).sum() + own[contenders].sum())
     shares = np.empty(len(pages))
@@ -183,7 +187,8 @@ def _resolved(about: About, contenders: NDArray[np.int64], pages: list[NDArray[n
         seen = np.flatnonzero(often)
         weighted = root[:, seen] * np.sqrt(often[seen] / about.noise[seen])
         inner = np.eye(len(root)) + weighted @ weighted.T
-        left = own / (1 + often * own / about.noise)
-        after = float((target * np.linalg.solve(inner, target)).sum() + left[contenders].sum())
-        shares[row] = 1 - after / max(before, 1e-12)
+        told = own - own / (1 + often * own / about.noise)
+        removed = (target**2).sum() - (target * np.linalg.solve(inner, target)).sum()
+        removed += ((1 + users) * told)[contenders].sum()
+        shares[row] = removed / max(before, 1e-12)
     return shares
