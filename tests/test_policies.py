@@ -21,6 +21,7 @@ from honeyguide.types import Plan, Policy
 from tests.policy_cases import cases, is_protocol, posterior
 from tests.test_policies_capped import MAKES as CAPPED
 from tests.test_policies_closed_form import MAKES as IN_CLOSED_FORM
+from tests.test_policies_dpp import MAKES as OF_VOLUMES
 from tests.test_policies_drawn import MAKES as DRAWN
 from tests.test_policies_levels import MAKES as OF_LEVELS
 from tests.test_policies_pages import MAKES as OF_PAGES
@@ -49,7 +50,7 @@ def test_every_policy_is_checked() -> None:
         for name, kind in inspect.getmembers(module, inspect.isclass)
         if hasattr(kind, "probabilities") and kind.__module__ == module.__name__ and not is_protocol(kind)
     }
-    makes = {**MAKES, **FORGETFUL, **CAPPED, **IN_CLOSED_FORM, **DRAWN, **OF_LEVELS, **OF_PAGES}
+    makes = {**MAKES, **FORGETFUL, **CAPPED, **IN_CLOSED_FORM, **DRAWN, **OF_LEVELS, **OF_PAGES, **OF_VOLUMES}
     assert found == {type(make(DIM)).__name__ for make in makes.values()}
 
 

@@ -10,6 +10,7 @@ from honeyguide.errors import InvalidInput
 from honeyguide.explore.believing import Believing
 from honeyguide.explore.capped import Capped
 from honeyguide.explore.closed_form import EpsilonGreedy, SquareCB
+from honeyguide.explore.determinantal import Determinantal
 from honeyguide.explore.diverse import Diverse
 from honeyguide.explore.drawn import Drawn
 from honeyguide.explore.feelgood import FeelGood
@@ -37,7 +38,7 @@ def filled(pattern: str, number: str) -> str:
 @pytest.mark.parametrize("number", ["0.25", "3", "1e-05"])
 def test_a_policy_is_had_by_its_name(pattern: str, number: str) -> None:
     name = filled(pattern, number)
-    if name in {"diverse-3-linucb-3", "capped-3-linucb-3", "champion-3", "champion-1e-05"}:
+    if name in {"diverse-3-linucb-3", "dpp-3-linucb-3", "capped-3-linucb-3", "champion-3", "champion-1e-05"}:
         with pytest.raises(InvalidInput, match=r"diversity|share"):
             named(name)
     else:
@@ -48,7 +49,7 @@ def test_every_policy_with_a_floor_has_the_shops() -> None:
     made = [named(filled(pattern, "0.5")) for pattern in NAMES]
     believing = [policy for policy in made if isinstance(policy, Believing)]
     assert (
-        len(believing) == len(made) - 6
+        len(believing) == len(made) - 7
     )  # the served one, those with another inside, and those of no belief
     assert {policy.floor for policy in believing} == {Explore().floor}
 
@@ -78,6 +79,9 @@ def test_the_words_in_a_name_are_the_settings() -> None:
     assert isinstance(proven.chooser, Champion)
     assert isinstance(long_run.chooser, Gradient)
     assert (proven.chooser.share, long_run.chooser.returns.horizon_days) == (0.2, Explore().horizon_days)
+    spanning = named("dpp-0.3-greedy")
+    assert isinstance(spanning, Determinantal)
+    assert (spanning.inner.name, spanning.diversity, spanning.like) == ("greedy", 0.3, (len(BEHAVIOUR), DIM))
     capped = named("capped-0.2-diverse-0.3-tradeoff")
     assert isinstance(capped, Capped)
     assert (capped.share, capped.inner.name, capped.floor) == (0.2, "diverse-0.3-tradeoff", Explore().floor)
@@ -98,7 +102,7 @@ def test_the_words_in_a_name_are_the_settings() -> None:
             "softmax-nan",
             "linucb-1 ",
         ),
-        *("feel-good-1-within-2", "diverse-0.3", "diverse-0.3-uniform", "diverse-0.3-diverse-0.3-greedy"),
+        *("feel-good-1-within-2", "diverse-0.3", "diverse-0.3-uniform", "diverse-0.3-dpp-0.3-greedy"),
         *(
             "capped-0.2",
             "capped-0.2-uniform",

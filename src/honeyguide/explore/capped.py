@@ -8,11 +8,14 @@ from typing import Self
 import numpy as np
 
 from honeyguide.errors import InvalidInput
+from honeyguide.explore.determinantal import Determinantal
 from honeyguide.explore.diverse import INNER, Diverse, Inner
 from honeyguide.explore.posterior import UserPosterior
 from honeyguide.types import Candidates, Decision, Floats, Plan, State
 
-_INNER: MappingProxyType[str, type[Inner]] = MappingProxyType({**INNER, "Diverse": Diverse})
+_INNER: MappingProxyType[str, type[Inner]] = MappingProxyType(
+    {**INNER, "Diverse": Diverse, "Determinantal": Determinantal}
+)
 
 
 class Capped:

@@ -61,6 +61,8 @@ class Diverse:
     `like` (start, stop) are the features that say what an item is like.
     """
 
+    kind = "diverse"
+
     def __init__(
         self, inner: Inner, *, diversity: float, like: tuple[int, int], name: str | None = None
     ) -> None:
@@ -78,7 +80,7 @@ class Diverse:
         self.inner = inner
         self.diversity = diversity
         self.like = like
-        self.name = name or f"diverse-{diversity:g}-{inner.name}"
+        self.name = name or f"{self.kind}-{diversity:g}-{inner.name}"
 
     @property
     def posterior(self) -> UserPosterior:
@@ -128,23 +130,25 @@ class Diverse:
         name = state["diverse.name"].tobytes().decode()
         return cls(inner, diversity=diversity, like=(int(start), int(stop)), name=name)
 
+    def sameness(self, vectors: Vectors, shown: Vectors) -> Floats:
+        """(n,) in 0..1: half of one plus the cosine to the most alike of what is shown."""
+        return np.asarray((1 + (unit(vectors) @ unit(shown).T).max(axis=1)) / 2)
+
     def _penalised(self, candidates: Candidates) -> Candidates:
         if candidates.shown is None or not self.diversity:
             return candidates
         everything = np.concatenate([candidates.features, candidates.shown])
         width = np.ptp(self.posterior.about_features(candidates.user_id, everything).mean)
-        nearest = _likeness(candidates.features[:, slice(*self.like)], candidates.shown[:, slice(*self.like)])
+        same = self.sameness(
+            candidates.features[:, slice(*self.like)], candidates.shown[:, slice(*self.like)]
+        )
         weight = self.diversity / (1 - self.diversity) * width
-        penalty = weight * nearest + (0.0 if candidates.penalty is None else candidates.penalty)
+        penalty = weight * same + (0.0 if candidates.penalty is None else candidates.penalty)
         return replace(candidates, penalty=penalty)
 
 
-def _likeness(vectors: Vectors, shown: Vectors) -> Floats:
-    """(n,) in 0..1: half of one plus the cosine to the most alike of what is shown."""
-    return np.asarray((1 + (_unit(vectors) @ _unit(shown).T).max(axis=1)) / 2)
-
-
-def _unit(vectors: Vectors) -> Floats:
+def unit(vectors: Vectors) -> Floats:
+    """(n, d): each row at length 1; zero rows stay zero."""
     wide = vectors.astype(np.float64)
     norm = np.linalg.norm(wide, axis=1, keepdims=True)
     return np.asarray(np.divide(wide, norm, out=np.zeros_like(wide), where=norm > 0))

@@ -11,6 +11,7 @@ from honeyguide.errors import InvalidInput, InvalidSettings
 from honeyguide.explore.baselines import Ranked, Uniform
 from honeyguide.explore.capped import Capped
 from honeyguide.explore.closed_form import EpsilonGreedy, LinUCB, Softmax, SquareCB
+from honeyguide.explore.determinantal import Determinantal
 from honeyguide.explore.diverse import Diverse, Inner
 from honeyguide.explore.drawn import Chooser, Drawn
 from honeyguide.explore.feelgood import FeelGood
@@ -49,6 +50,7 @@ NAMES = (
     "champion-SHARE",
     "gradient",
     "diverse-DIVERSITY-POLICY",
+    "dpp-DIVERSITY-POLICY",
     "capped-SHARE-POLICY",
 )
 _RANKED_BY = MappingProxyType({"popularity": "popularity", "habit": "weight"})
@@ -58,7 +60,7 @@ _NUMBERED = re.compile(
 )
 _CHAMPION = re.compile(rf"champion-({_NUMBER})")
 _CAPPED = re.compile(rf"capped-(?P<share>{_NUMBER})-(?P<inner>.+)")
-_DIVERSE = re.compile(rf"diverse-(?P<diversity>{_NUMBER})-(?P<inner>.+)")
+_DIVERSE = re.compile(rf"(?P<kind>diverse|dpp)-(?P<diversity>{_NUMBER})-(?P<inner>.+)")
 _ROOT = 0.5  # epsilon falls, and gamma grows, with the square root of what was seen
 
 _Make = Callable[[str, UserPosterior, Explore, float, float], Inner]
@@ -115,7 +117,8 @@ def _on_pages(name: str, state: State, explore: Explore, *, seed: int, like: tup
         return _believing(name, state, explore, seed=seed)
     inner = _believing(said["inner"], state, explore, seed=seed)
     columns = like or (len(BEHAVIOUR), inner.posterior.prior.dim)
-    return Diverse(inner, diversity=float(said["diversity"]), like=columns, name=name)
+    kind = Determinantal if said["kind"] == Determinantal.kind else Diverse
+    return kind(inner, diversity=float(said["diversity"]), like=columns, name=name)
 
 
 def _believing(name: str, state: State, explore: Explore, *, seed: int) -> Inner:
