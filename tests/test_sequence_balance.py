@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from honeyguide.interests.train.learn import HeldOut, LearnedSequences, learn_se
 from honeyguide.interests.train.module import SequenceModule
 from honeyguide.interests.train.plan import Balance, Weighing
 from honeyguide.interests.train.weighing import GRADIENT, WEIGHT, Weights
+from honeyguide.plm.track import Tracker
 from honeyguide.types import Progress, silent
 from tests.test_sequence_model import CPU, ITEMS, SMALL, content, walks
 
@@ -38,14 +39,33 @@ OF = np.arange(ITEMS) % 4  # the interest of each item
 ALONE = 33  # steps that SMALL learns alone
 
 
+class Notes:
+    """A tracker that remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[int, dict[str, float]]] = []
+
+    def log(self, step: int, figures: Mapping[str, float]) -> None:
+        """Note the figures of a step."""
+        self.heard.append((step, dict(figures)))
+
+    def close(self) -> None:
+        """Hold nothing back."""
+
+
 def learned(
-    folder: Path, balance: Balance | None, progress: Progress = silent, *, interests: bool = True
+    folder: Path,
+    balance: Balance | None,
+    progress: Progress = silent,
+    *,
+    interests: bool = True,
+    tracker: Tracker | None = None,
 ) -> LearnedSequences:
     sequences = walks()
     return learn_sequences(
         content(), ITEMS, sequences.without_last(1), HeldOut.last_of(sequences, ITEMS),
         replace(SMALL, balance=balance), place=CPU, folder=folder, interests=OF if interests else None,
-        progress=progress,
+        progress=progress, tracker=tracker,
     )  # fmt: skip
 
 
@@ -138,7 +158,7 @@ def test_what_followed_is_told_to_the_bit_as_without_a_balance(way: Weighing) ->
     found = module(**batch)
     assert torch.equal(found[EXPLOITATION], plain)
     assert found[WEIGHT + EXPLOITATION].item() == 1.0
-    wanted = plain + 0.1 * (found[COVERAGE] + found[CALIBRATION])
+    wanted = plain + (found[COVERAGE] + found[CALIBRATION])
     assert found["loss"].item() == pytest.approx(wanted.item())
 
 
@@ -238,7 +258,9 @@ def test_below_the_floor_nothing_is_better_than_what_was_learned_alone() -> None
 
 def test_where_all_would_be_lost_it_stays_to_the_bit_at_what_was_learned_alone(tmp_path: Path) -> None:
     plain = learned(tmp_path / "plain", None)
-    found = learned(tmp_path / "floor", Balance("lagrangian", coverage=1e4, calibration=0.0, epsilon=0.01))
+    notes = Notes()
+    balance = Balance("lagrangian", coverage=1e4, calibration=0.0, epsilon=0.01)
+    found = learned(tmp_path / "floor", balance, tracker=notes)
     assert np.array_equal(found.network.vectors, plain.network.vectors)
     assert found.best_epoch == plain.best_epoch
     told = [{name: figures[name] for name in ("train", "ndcg")} for _, figures in found.curve]
@@ -247,6 +269,10 @@ def test_where_all_would_be_lost_it_stays_to_the_bit_at_what_was_learned_alone(t
     ]
     assert [figures[WEIGHT + COVERAGE] for _, figures in found.curve[: len(plain.curve)]] == [0.0] * 3
     assert found.curve[-1][1][WEIGHT + COVERAGE] < 1e4  # too much was lost, and so it fell
+    # one row of steps, with losses and weights once there are any
+    assert [step for step, _ in notes.heard] == list(range(1, len(notes.heard) + 1))
+    assert {COVERAGE, WEIGHT + COVERAGE} <= notes.heard[ALONE][1].keys()
+    assert COVERAGE not in notes.heard[ALONE - 1][1]
 
 
 def test_what_is_wanted_is_had(tmp_path: Path) -> None:

@@ -50,9 +50,9 @@ class Sequence:
     balance: str = "none"
     """How more than what follows is learned: none, fixed, uncertainty, gradnorm or lagrangian, which keeps to
     (1 - epsilon) of what is found without."""
-    coverage: float = 0.1
+    coverage: float = 1.0
     """Under a balance, how much it counts that every item is likely to somebody; 0 does without."""
-    calibration: float = 0.1
+    calibration: float = 1.0
     """Under a balance, how much it counts that interests are likely in the proportion of a user's past; 0 does
     without."""
     patience: int = 10

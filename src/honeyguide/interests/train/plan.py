@@ -22,8 +22,8 @@ class Balance:
     """
 
     weights: Weighing = "fixed"
-    coverage: float = 0.1
-    calibration: float = 0.1
+    coverage: float = 1.0
+    calibration: float = 1.0
     epsilon: float = 0.05
 
     def __post_init__(self) -> None:
