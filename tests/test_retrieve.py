@@ -11,7 +11,7 @@ from honeyguide.checks import retriever as laws
 from honeyguide.checks.policy import LawBroken
 from honeyguide.checks.retriever import CHECKS_EXACT, CHECKS_RETRIEVER, RetrieverCheck
 from honeyguide.errors import InvalidInput
-from honeyguide.retrieve.exact import ExactRetriever
+from honeyguide.retrieve.exact import ExactRetriever, largest
 from honeyguide.types import Rows, Vectors
 
 Mask = NDArray[np.bool_] | None
@@ -27,6 +27,14 @@ def test_ties_across_the_partition_go_to_the_lower_row() -> None:
     rows, scores = ExactRetriever(vectors).search(np.ones(1, dtype=np.float32), 3)
     assert rows.tolist() == [5, 1, 3]
     assert scores.tolist() == [2, 1, 1]
+
+
+@pytest.mark.parametrize("k", [1, 7, 60, 900])
+@pytest.mark.parametrize("levels", [1, 3, 10_000])
+def test_the_largest_of_many_are_those_of_a_stable_sort(k: int, levels: int) -> None:
+    scores = np.random.default_rng(k).integers(levels, size=1_000).astype(np.float32)
+    for these in (scores, np.sort(scores), -scores):
+        assert largest(these, k).tolist() == np.argsort(-these, kind="stable")[:k].tolist()
 
 
 @pytest.mark.parametrize("vectors", [np.zeros(3), np.full((2, 2), np.nan)])
