@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -213,3 +213,66 @@ def test_candidates_of_another_user_see_the_same_items_effects() -> None:
     asked = offered("new")
     one = posterior.about(asked)
     assert np.array_equal(one.mean, posterior.about(replace(asked, user_id="newer")).mean)
+
+
+def on(day: int, decision: Decision) -> Decision:
+    return replace(decision, time=NOW + timedelta(days=day))
+
+
+def fading(half_life_days: float) -> SharedPosterior:
+    prior = Prior(np.zeros(DIM), 0.2 * np.eye(DIM), NOISE)
+    return SharedPosterior(prior, BASE, 5.0 * np.eye(DIM), ItemPrior(0.3), half_life_days=half_life_days)
+
+
+def test_what_was_done_a_half_life_before_the_newest_counts_half() -> None:
+    (old, was), (new, now) = shown(seed=1), shown(seed=2)
+    first = int(NOW.timestamp() // (30 * 86_400) + 1) * 30 - NOW.timestamp() / 86_400  # a period begins then
+    posterior = fading(30.0)
+    posterior.learn(replace(old, time=NOW + timedelta(days=first + 5)), was)
+    posterior.learn(replace(new, time=NOW + timedelta(days=first + 65)), now)
+    moved = posterior.moved()
+    precision, told = np.eye(DIM) / 0.2, moved / 0.2
+    for decision, rewards, part in ((old, was, 0.25), (new, now, 1.0)):
+        features = decision.features.astype(np.float64)
+        rate = BASE.expected(features)
+        precision = precision + part * (features.T * rate) @ features / NOISE
+        told = told + part * features.T @ (rewards - rate) / NOISE
+    assert posterior.belief("ann").mean == pytest.approx(np.linalg.solve(precision, told), abs=1e-7)
+
+
+def test_without_a_half_life_time_does_not_matter() -> None:
+    posterior, timeless = fading(0.0), fading(0.0)
+    for seed in range(4):
+        decision, rewards = shown(seed=seed)
+        posterior.learn(on(400 * seed, decision), rewards)
+        timeless.learn(decision, rewards)
+    assert equal_states(posterior.state(), timeless.state())
+
+
+def test_fading_keeps_to_the_laws_of_exact_sums() -> None:
+    pages = [
+        (on(17 * seed, decision), rewards) for seed in range(9) for decision, rewards in [shown(seed=seed)]
+    ]
+    one, other = fading(30.0), fading(30.0)
+    for page in pages:
+        one.learn(*page)
+    for page in reversed(pages):
+        other.learn(*page)
+    assert equal_states(one.state(), other.state())
+    opened = posterior_of(one.state())
+    assert np.array_equal(opened.belief("ann").mean, one.belief("ann").mean)
+    for page in pages[4:]:
+        opened.unlearn(*page)
+    fewer = fading(30.0)
+    for page in pages[:4]:
+        fewer.learn(*page)
+    assert equal_states(opened.state(), fewer.state())
+    assert np.array_equal(opened.belief("ann").mean, fewer.belief("ann").mean)
+    one.forget("ann")
+    assert equal_states(one.state(), fading(30.0).state())
+
+
+def test_a_half_life_is_a_number_of_days() -> None:
+    for days in (-1.0, np.nan, np.inf):
+        with pytest.raises(InvalidInput, match="half_life_days"):
+            fading(days)

@@ -43,12 +43,14 @@ def learn_posterior(
     seed: int,
     page: float = 1.0,
     folded: bool = False,
+    half_life_days: float = 0.0,
     progress: Progress = silent,
 ) -> tuple[SharedPosterior, Chosen]:
     """A posterior that has met nobody, by empirical Bayes, and how the prior over users was chosen.
 
     `reads` and `page` are those of `choose_kinds`. Where the pages will be `folded` into the posterior, what they say
-    of everybody will come with them. InvalidInput where there are no rows.
+    of everybody will come with them. What a user did `half_life_days` ago counts half of what it tells of them; 0 is
+    never. InvalidInput where there are no rows.
     """
     if not len(pages.rewards):
         raise InvalidInput("a prior needs at least one user with one observation: import more events")
@@ -77,4 +79,5 @@ def learn_posterior(
     known = held(pages.features, ridge)
     if not folded:
         known += sums.xx.sum(axis=0) / chosen.kinds.noise_variance
-    return SharedPosterior(chosen.kinds, base, known, items, examination), chosen
+    posterior = SharedPosterior(chosen.kinds, base, known, items, examination, half_life_days=half_life_days)
+    return posterior, chosen

@@ -67,7 +67,7 @@ class UserPosterior:
         leaning = self._leanings.get(user_id)
         key = None if user_id not in self._stats and leaning is None else user_id
         if key not in self._beliefs:
-            self._beliefs[key] = self._solve(self._stats.get(user_id, self._nothing), leaning)
+            self._beliefs[key] = self._solve(self._sums(user_id), leaning)
         return self._beliefs[key]
 
     def about(self, candidates: Candidates) -> About:
@@ -148,7 +148,8 @@ class UserPosterior:
     def _recall(self, state: State) -> None:
         """Take over the users of a state."""
         names = unpack_strings(state["users.names"], state["users.offsets"])
-        self._stats = {name: stats.copy() for name, stats in zip(names, state["users.stats"], strict=True)}
+        for name, stats in zip(names, state["users.stats"], strict=True):
+            self._stats[name] = self._stats.get(name, self._nothing) + stats
         self._leanings = _leanings_from(state)
 
     def _statistics(
@@ -183,8 +184,12 @@ class UserPosterior:
         else:  # everything was retracted: nobody can tell that the user was ever here
             self._stats.pop(user_id, None)
 
-    def _solve(self, statistics: NDArray[np.int64], leaning: Leaning | None) -> Belief:
-        sums = np.asarray(statistics * (STEP / self.prior.noise_variance), dtype=np.float64)
+    def _sums(self, user_id: str) -> Floats:
+        """(d, d + 1): what counts of a user's sums, in steps of STEP."""
+        return np.asarray(self._stats.get(user_id, self._nothing), dtype=np.float64)
+
+    def _solve(self, statistics: Floats, leaning: Leaning | None) -> Belief:
+        sums = statistics * (STEP / self.prior.noise_variance)
         return self._believer.believe(sums[:, :-1], sums[:, -1], leaning)
 
 

@@ -17,12 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
+from honeyguide.artifacts import pack_strings, unpack_strings
 from honeyguide.errors import InvalidInput
 from honeyguide.explore.about import About
 from honeyguide.explore.base_rate import BaseRate
 from honeyguide.explore.examination import EVERYTHING, Examination
 from honeyguide.explore.item_effects import ItemEffects, ItemPrior
 from honeyguide.explore.kinds import Belief, Kinds, Leaning
+from honeyguide.explore.periods import Periods
 from honeyguide.explore.posterior import STEP, UserPosterior, prior_from
 from honeyguide.types import Candidates, Decision, Floats, State, Vectors
 
@@ -40,6 +42,8 @@ class SharedPosterior(UserPosterior):
         known: Floats,
         items: ItemPrior,
         examination: Examination = EVERYTHING,
+        *,
+        half_life_days: float = 0.0,
     ) -> None:
         if not base.dim == prior.dim == len(known):
             raise InvalidInput(f"prior, base rate and `known` must have one dimension, got {prior.dim}")
@@ -47,6 +51,7 @@ class SharedPosterior(UserPosterior):
         self.known = known
         self.examination = examination
         self.items = ItemEffects(items, prior.noise_variance)
+        self.periods = Periods(half_life_days)
         self._everybody = np.zeros((prior.dim, prior.dim + 1), dtype=np.int64)
         self._moved: Floats | None = None
         super().__init__(prior)
@@ -78,35 +83,47 @@ class SharedPosterior(UserPosterior):
 
     def learn(self, decision: Decision, rewards: Floats) -> None:
         """Add the (k,) rewards of what a page showed; InvalidInput leaves no trace."""
-        looked = self.examination.of(decision.places)
-        self._add(decision.user_id, self._statistics(decision.features, rewards, looked))
-        self._count(decision, rewards, looked, 1)
+        self._page(decision, rewards, 1)
 
     def unlearn(self, decision: Decision, rewards: Floats) -> None:
         """Take a page's rewards back, to the bit."""
-        looked = self.examination.of(decision.places)
-        self._add(decision.user_id, -self._statistics(decision.features, rewards, looked))
-        self._count(decision, rewards, looked, -1)
+        self._page(decision, rewards, -1)
+
+    def observe_at(self, user_id: str, features: Vectors, rewards: Floats, time_us: int) -> None:
+        """Add (k, d) features and their (k,) rewards of that moment; InvalidInput leaves no trace."""
+        self._add(user_id, self._statistics(features, rewards), self.periods.of_us(time_us))
 
     def forget(self, user_id: str) -> None:
         """Unlearn a user, to the bit: also what they said of everybody and of items."""
         self._everybody -= self._stats.get(user_id, self._nothing)
         self._forget_beliefs()
         self.items.forget(user_id)
+        self.periods.forget(user_id)
         super().forget(user_id)
 
     def state(self) -> State:
-        """The users' state and the items' effects; of what is shared, all that `__init__` takes.
+        """The users' state by period, and the items' effects; of what is shared, all that `__init__` takes.
 
-        `base.weights` (d,), `base.intercept` (1,), `base.known` (d, d), `base.looked` (m,).
+        `users.stats` are then of `users.names` in `users.periods`; `base.weights` (d,), `base.intercept` (1,),
+        `base.known` (d, d), `base.looked` (m,), `base.half_life` (1,) days.
         """
+        names, offsets = pack_strings([user for user, _, _ in self.periods])
+        users: State = {
+            "users.names": names,
+            "users.offsets": offsets,
+            "users.periods": np.array([period for _, period, _ in self.periods], dtype=np.int64),
+            "users.stats": np.array([sums for _, _, sums in self.periods], dtype=np.int64).reshape(
+                -1, *self._nothing.shape
+            ),
+        }
         base = {
+            "base.half_life": np.array([self.periods.half_life_days]),
             "base.looked": self.examination.chances,
             "base.weights": self.base.weights,
             "base.intercept": np.array([self.base.intercept]),
             "base.known": self.known,
         }
-        return {**super().state(), **base, **self.items.state()}
+        return {**super().state(), **users, **base, **self.items.state()}
 
     @classmethod
     def from_state(cls, state: State) -> Self:
@@ -115,10 +132,14 @@ class SharedPosterior(UserPosterior):
         items = ItemEffects.from_state(state, prior.noise_variance)
         base = BaseRate(state["base.weights"], float(state["base.intercept"][0]))
         examination = Examination(state["base.looked"])
-        posterior = cls(prior, base, state["base.known"], items.prior, examination)
+        days = float(state["base.half_life"][0])
+        posterior = cls(prior, base, state["base.known"], items.prior, examination, half_life_days=days)
         posterior.items = items
         posterior._recall(state)
         posterior._everybody += state["users.stats"].sum(axis=0, dtype=np.int64)
+        names = unpack_strings(state["users.names"], state["users.offsets"])
+        for user, period, sums in zip(names, state["users.periods"], state["users.stats"], strict=True):
+            posterior.periods.add(user, int(period), sums.copy())
         return posterior
 
     def _weighed(self, features: Floats, rewards: Floats, looked: Floats) -> tuple[Floats, Floats]:
@@ -126,12 +147,16 @@ class SharedPosterior(UserPosterior):
         root = np.sqrt(rate)
         return features * root[:, None], (rewards - rate) / root
 
-    def _add(self, user_id: str, statistics: NDArray[np.int64]) -> None:
+    def _add(self, user_id: str, statistics: NDArray[np.int64], period: int = 0) -> None:
         super()._add(user_id, statistics)
+        self.periods.add(user_id, period, statistics)
         self._everybody = self._everybody + statistics
         self._forget_beliefs()
 
-    def _count(self, decision: Decision, rewards: Floats, looked: Floats, sign: int) -> None:
+    def _page(self, decision: Decision, rewards: Floats, sign: int) -> None:
+        looked = self.examination.of(decision.places)
+        statistics = sign * self._statistics(decision.features, rewards, looked)
+        self._add(decision.user_id, statistics, self.periods.of(decision.time))
         expected = self.base.expected(decision.features) * looked
         self.items.add(decision.user_id, decision.item_ids, expected, rewards, sign=sign)
 
@@ -139,7 +164,11 @@ class SharedPosterior(UserPosterior):
         self._moved = None
         self._beliefs.clear()
 
-    def _solve(self, statistics: NDArray[np.int64], leaning: Leaning | None) -> Belief:
+    def _sums(self, user_id: str) -> Floats:
+        faded = self.periods.faded(user_id)
+        return super()._sums(user_id) if faded is None else faded
+
+    def _solve(self, statistics: Floats, leaning: Leaning | None) -> Belief:
         moved = self.moved()
         if leaning is None:
             return super()._solve(statistics, Leaning(np.log(self.prior.weights), moved))

@@ -14,6 +14,7 @@ from honeyguide.data.table import EventTable
 from honeyguide.explore.kinds_leaning import Leaner
 from honeyguide.explore.learned import PageRows, learn_posterior
 from honeyguide.explore.posterior import UserPosterior
+from honeyguide.explore.shared import SharedPosterior
 from honeyguide.fit.leaning import reads_of
 from honeyguide.interests.items import ItemFacts, popularity, rebought, taste_vectors
 from honeyguide.interests.sequence.model import SequenceModel
@@ -21,9 +22,9 @@ from honeyguide.interests.taxonomy import Taxonomy
 from honeyguide.interests.users import DAY_US, History, ShopperModel
 from honeyguide.shop.candidates import CandidateSource
 from honeyguide.shop.models import ITEMS, POLICY, SEQUENCE, USERS, histories_state, shopper_model
-from honeyguide.shop.past import PastPages
+from honeyguide.shop.past import Examples, PastPages
 from honeyguide.shop.workspace import Workspace
-from honeyguide.types import EVENT_KINDS, Stage, Vectors
+from honeyguide.types import EVENT_KINDS, Rows, Stage, Vectors
 
 _MADE_LIKE = "a base rate, kinds of users and effects of items"
 """What a policy's first state is made of beside its inputs: it is made anew where a release makes it otherwise."""
@@ -81,6 +82,7 @@ def posterior_stage(
         table.version,
         asdict(settings.labels),
         asdict(settings.explore),
+        settings.interests.half_life_days,
         settings.seed,
         journal_offset,
     )
@@ -104,12 +106,12 @@ def posterior_stage(
             seed=settings.seed,
             page=len(examples.rewards) / examples.pages,
             folded=True,
+            half_life_days=settings.interests.half_life_days,
             progress=progress,
         )
     with stage("Fold every user's past into their posterior") as progress:
         for index, user in enumerate(examples.users):
-            part = slice(*examples.starts[index : index + 2])
-            posterior.observe(user, examples.features[part], examples.rewards[part])
+            _fold(posterior, user, examples, np.arange(*examples.starts[index : index + 2]))
             progress(index + 1, len(examples.users))
     histories = {table.users[u]: past.history(u) for u in range(len(table.users))}
     until_us = int(table.time_us.max())
@@ -131,6 +133,14 @@ def posterior_stage(
     }
     version = artifacts.save(workspace.models, POLICY, posterior.state(), meta)
     return f"{facts}.{version}", examples.pages
+
+
+def _fold(posterior: SharedPosterior, user: str, examples: Examples, rows: Rows) -> None:
+    """Teach a user's past, page by page."""
+    times = examples.time_us[rows]
+    for time_us in np.unique(times).tolist():
+        page = rows[times == time_us]
+        posterior.observe_at(user, examples.features[page], examples.rewards[page], time_us)
 
 
 def _lean(

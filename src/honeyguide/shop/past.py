@@ -27,13 +27,15 @@ MAX_PAGES = 10
 class Examples:
     """Past pages as a regression: features (rows, d), rewards (rows,), items (rows,), users' first rows (u + 1,).
 
-    `first_us` (u,) are the times of the users' first pages, epoch microseconds.
+    `time_us` (rows,) are the times of the pages that the rows are of, and `first_us` (u,) those of the users' first
+    pages, epoch microseconds.
     """
 
     users: tuple[str, ...]
     features: Vectors
     rewards: NDArray[np.float64]
     items: Rows
+    time_us: Rows
     starts: NDArray[np.int64]
     first_us: NDArray[np.int64]
     pages: int
@@ -97,7 +99,7 @@ class PastPages:
         """For every chosen visit: the candidates as they would have been, and what they would have earned."""
         rng = np.random.default_rng(seed)
         chosen = self._spaced()
-        features, rewards, items = [], [], list[Rows]()
+        features, rewards, items, times = [], [], list[Rows](), list[Rows]()
         counts = np.zeros(len(self.table.users), dtype=np.int64)
         first_us = np.full(len(self.table.users), np.iinfo(np.int64).max)
         scratch = np.zeros(len(self.model.items))
@@ -110,6 +112,7 @@ class PastPages:
             features.append(self.model.features(history, rows, time_us))
             rewards.append(scratch[rows])
             items.append(rows)
+            times.append(np.full(len(rows), time_us, dtype=np.int64))
             scratch[self.outcomes.item[part]] = 0.0
             counts[user] += len(rows)
             first_us[user] = min(first_us[user], time_us)
@@ -125,6 +128,7 @@ class PastPages:
             features=np.concatenate(features),
             rewards=np.concatenate(rewards),
             items=np.concatenate(items),
+            time_us=np.concatenate(times),
             starts=np.cumsum([0, *counts[used]], dtype=np.int64),
             first_us=first_us[used],
             pages=len(chosen),

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honeyguide.evaluate.simulate.runs import Run
+from honeyguide.evaluate.simulate.seen import HALF_LIFE_DAYS
 from honeyguide.evaluate.simulate.shops import SimulatedShop
 from honeyguide.evaluate.simulate.simulate import simulate
 from honeyguide.evaluate.simulate.worlds import World
@@ -57,7 +58,9 @@ def learned_from(
         fresh=np.concatenate([_fresh(each) for each in pages_of]),
         places=np.concatenate([each.places for each in pages_of]),
     )
-    learned, _ = learn_posterior(pages, None, seed=seed, page=page, progress=progress)
+    learned, _ = learn_posterior(
+        pages, None, seed=seed, page=page, half_life_days=HALF_LIFE_DAYS, progress=progress
+    )
     return learned.state()
 
 
