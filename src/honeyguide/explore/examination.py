@@ -38,12 +38,17 @@ EVERYTHING = Examination(np.ones(1))
 
 
 def learn_examination(places: Rows, expected: Floats, rewards: Floats) -> Examination:
-    """What slots (r,) earned of what their items were expected to earn (r,), were they looked at.
+    """What slots (r,) earned of what their items were expected to earn (r,), were they looked at."""
+    due, earned = (np.bincount(places, each).astype(np.float64) for each in (expected, rewards))
+    return examination_of(due, earned)
+
+
+def examination_of(due: Floats, earned: Floats) -> Examination:
+    """The same of the sums over each slot (m,).
 
     A slot is believed to be looked at like the first until its rewards say otherwise, and never more than one above
     it (isotonic regression).
     """
-    due, earned = (np.bincount(places, each).astype(np.float64) for each in (expected, rewards))
     share = (earned + _DOUBT) / (due + _DOUBT)
     falling = isotonic_regression(share, weights=due + _DOUBT, increasing=False).x
     return Examination(np.clip(falling / falling[0], LEAST, 1.0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import asdict
 
 import numpy as np
@@ -15,11 +16,13 @@ from honeyguide.explore.kinds_leaning import Leaner
 from honeyguide.explore.learned import PageRows, learn_posterior
 from honeyguide.explore.posterior import UserPosterior
 from honeyguide.explore.shared import SharedPosterior
+from honeyguide.fit.examined import served_examination
 from honeyguide.fit.leaning import reads_of
 from honeyguide.interests.items import ItemFacts, popularity, rebought, taste_vectors
 from honeyguide.interests.sequence.model import SequenceModel
 from honeyguide.interests.taxonomy import Taxonomy
 from honeyguide.interests.users import DAY_US, History, ShopperModel
+from honeyguide.journal.sqlite import SqliteJournal
 from honeyguide.shop.candidates import CandidateSource
 from honeyguide.shop.models import ITEMS, POLICY, SEQUENCE, USERS, histories_state, shopper_model
 from honeyguide.shop.past import Examples, PastPages
@@ -109,6 +112,10 @@ def posterior_stage(
             half_life_days=settings.interests.half_life_days,
             progress=progress,
         )
+    with stage("Learn how far down pages are looked at"):
+        if journal_offset:
+            with closing(SqliteJournal(workspace.journal)) as journal:
+                posterior.examination = served_examination(journal, posterior.base, settings.labels)
     with stage("Fold every user's past into their posterior") as progress:
         for index, user in enumerate(examples.users):
             _fold(posterior, user, examples, np.arange(*examples.starts[index : index + 2]))
