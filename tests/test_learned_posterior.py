@@ -136,7 +136,8 @@ def test_what_the_log_says_of_everybody_is_known_unless_it_is_folded_in() -> Non
     apart, _ = learn_posterior(past, None, seed=0)
     folded, _ = learn_posterior(past, None, seed=0, folded=True)
     rate = apart.base.expected(past.features)
-    told = (past.features.T.astype(np.float64) * rate) @ past.features / apart.prior.noise_variance
+    told = (past.features.T.astype(np.float64) * (rate * (1 - rate))) @ past.features
+    told /= apart.prior.noise_variance
     assert apart.known - folded.known == pytest.approx(told, rel=1e-3, abs=1e-2)
 
 

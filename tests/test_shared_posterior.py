@@ -75,9 +75,7 @@ def test_beliefs_are_those_of_weighted_least_squares_over_all_users() -> None:
     rewards = np.concatenate([rewards for _, rewards in pages])
     mine = np.repeat([decision.user_id == "ann" for decision, _ in pages], 3)
     rate = BASE.expected(features)
-    weight = (
-        rate / NOISE
-    )  # the information of a reward with mean p and variance noise * p about its relative change
+    weight = rate * (1 - rate) / NOISE  # what a reward with chance p tells of its logit
     left = (rewards - rate) / NOISE
     moved = np.linalg.solve(5.0 * np.eye(DIM) + (features.T * weight) @ features, features.T @ left)
     assert posterior.moved() == pytest.approx(moved, abs=1e-7)
@@ -96,8 +94,8 @@ def test_an_item_that_earns_more_than_expected_is_expected_to_earn_more_of_every
     posterior.learn(decision, np.array([1.0, 0.0, 0.0]))
     after = posterior.about(offered("bob")).mean
     row, rate = int(decision.chosen[0]), before[decision.chosen[0]]
-    effect = ((1 - rate) / NOISE) / (1 / 0.3 + rate / NOISE)
-    assert after[row] == pytest.approx(rate * (1 + effect), rel=1e-6)
+    effect = ((1 - rate) / NOISE) / (1 / 0.3 + rate * (1 - rate) / NOISE)
+    assert after[row] == pytest.approx(rate + rate * (1 - rate) * effect, rel=1e-6)
     assert (after[decision.chosen[1:]] < before[decision.chosen[1:]]).all()
     untouched = np.setdiff1d(np.arange(6), decision.chosen)
     assert after[untouched] == pytest.approx(before[untouched], rel=1e-6)
@@ -180,7 +178,7 @@ def test_fresh_items_have_a_prior_of_their_own() -> None:
     mean, variance = effects.of(["a", "b"], np.array([False, True]))
     assert mean.tolist() == [0.0, 0.5]
     assert variance.tolist() == [0.3, 2.0]
-    effects.add("ann", ["b"], np.array([0.1]), np.array([1.0]))
+    effects.add("ann", ["b"], np.array([0.1]), np.array([0.9]))
     mean, variance = effects.of(["a", "b"], np.array([False, True]))
     assert variance[1] == pytest.approx(1 / (1 / 2.0 + 0.1 / NOISE), abs=1e-8)
     assert mean[1] == pytest.approx(variance[1] * (0.5 / 2.0 + 0.9 / NOISE), abs=1e-8)
@@ -235,7 +233,7 @@ def test_what_was_done_a_half_life_before_the_newest_counts_half() -> None:
     for decision, rewards, part in ((old, was, 0.25), (new, now, 1.0)):
         features = decision.features.astype(np.float64)
         rate = BASE.expected(features)
-        precision = precision + part * (features.T * rate) @ features / NOISE
+        precision = precision + part * (features.T * (rate * (1 - rate))) @ features / NOISE
         told = told + part * features.T @ (rewards - rate) / NOISE
     assert posterior.belief("ann").mean == pytest.approx(np.linalg.solve(precision, told), abs=1e-7)
 

@@ -7,6 +7,7 @@ reasons multiply (a popular item of a liked interest), which sums of features ca
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,6 +107,34 @@ def _loss(base: BaseRate, features: Vectors, rewards: Floats, looked: Floats) ->
     """The log loss of rewards (r,), summed."""
     chance = base.expected(features) * looked
     return float(-(rewards * np.log(chance) + (1 - rewards) * np.log1p(-chance)).sum())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Linearised:
+    """What (k,) rewards say of their items' logits: each is `due`, scatters by `variance`, and moves by `slope`.
+
+    One step of Fisher scoring: (slope / √variance)·x with the reward (r - due)/√variance is a row of a linear model.
+    """
+
+    due: Floats
+    variance: Floats
+    slope: Floats
+
+    @classmethod
+    def of(cls, rate: Floats, looked: Floats) -> Self:
+        """Around base rates (k,) of items that are looked at with the chances `looked` (k,)."""
+        due = rate * looked
+        return cls(due, due * (1 - due), due * (1 - rate))
+
+    def rows(self, features: Vectors | Floats, rewards: Floats) -> tuple[Floats, Floats]:
+        """The (k, d) features and (k,) rewards of the linear model whose noise is of one size."""
+        root = np.sqrt(self.variance)
+        return features * (self.slope / root)[:, None], (rewards - self.due) / root
+
+    def scores(self, rewards: Floats) -> tuple[Floats, Floats]:
+        """(k,) how much each reward tells of its item's logit, and (k,) what: Fisher information and score."""
+        share = self.slope / self.variance
+        return share * self.slope, share * (rewards - self.due)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,9 +1,9 @@
 """How much better or worse each item does than the base rate says: learned from everybody's reactions to it.
 
-Of an item that was expected to earn E in all and earned O, with an effect drawn from N(m, v), rewards scattering by
-`noise` times what is expected, the effect's posterior has the precision 1/v + E/noise and the mean
-(m/v + (O - E)/noise) over it: observed over expected, shrunk (Clayton & Kaldor 1987). Both sums are kept in fixed
-point, per item and by whom they are, so that they do not depend on order and people are unlearned to the bit.
+An effect is in logits, drawn from N(m, v). Rewards that tell the information I of it in all, with the score S (what
+was earned less what was due), leave the precision 1/v + I/noise and the mean (m/v + S/noise) over it: of what is
+rare, observed over expected, shrunk (Clayton & Kaldor 1987). Both sums are kept in fixed point, per item and by
+whom they are, so that they do not depend on order and people are unlearned to the bit.
 """
 
 from __future__ import annotations
@@ -43,34 +43,34 @@ class ItemPrior:
 
 
 class ItemEffects:
-    """Expected and earned reward of every item, exact, and what follows for its effect."""
+    """Information and score of every item, exact, and what follows for its effect."""
 
     def __init__(self, prior: ItemPrior, noise: float) -> None:
         self.prior = prior
         self.noise = noise
-        self._items: dict[str, NDArray[np.int64]] = {}  # item -> (2,): expected, earned
+        self._items: dict[str, NDArray[np.int64]] = {}  # item -> (2,): information, score
         self._users: dict[str, dict[str, NDArray[np.int64]]] = {}
         self._reach = Counter[str]()
         self._nothing = np.zeros(2, dtype=np.int64)
 
     def of(self, item_ids: Sequence[str], fresh: NDArray[np.bool_] | None) -> tuple[Floats, Floats]:
-        """(n,) means and (n,) variances of the items' effects: 0.1 is a tenth more than the base rate."""
+        """(n,) means and (n,) variances of the items' effects, in logits."""
         sums = np.array([self._items.get(item, self._nothing) for item in item_ids]) * (_STEP / self.noise)
         mean, variance = np.zeros(len(sums)), np.full(len(sums), self.prior.variance)
         if fresh is not None:
             mean[fresh], variance[fresh] = self.prior.fresh_mean, self.prior.fresh_variance
         left = 1 / (1 / variance + sums[:, 0])
-        return left * (mean / variance + sums[:, 1] - sums[:, 0]), left
+        return left * (mean / variance + sums[:, 1]), left
 
     def reach(self, item_ids: Sequence[str]) -> Floats:
         """(n,): how many users were shown each item."""
         return np.array([self._reach[item] for item in item_ids], dtype=np.float64)
 
     def add(
-        self, user_id: str, item_ids: Sequence[str], expected: Floats, rewards: Floats, *, sign: int = 1
+        self, user_id: str, item_ids: Sequence[str], information: Floats, scores: Floats, *, sign: int = 1
     ) -> None:
-        """Count what a user's (k,) shown items were expected to earn and earned; `sign` -1 takes it back."""
-        parts = sign * np.rint(np.stack([expected, rewards], axis=1) / _STEP).astype(np.int64)
+        """Count what a user's reactions to (k,) shown items tell of them; `sign` -1 takes it back."""
+        parts = sign * np.rint(np.stack([information, scores], axis=1) / _STEP).astype(np.int64)
         for item, part in zip(item_ids, parts, strict=True):
             self._add(user_id, item, part)
 

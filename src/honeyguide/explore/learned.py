@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honeyguide.errors import InvalidInput
-from honeyguide.explore.base_rate import held, learn_base_rate
+from honeyguide.explore.base_rate import Linearised, held, learn_base_rate
 from honeyguide.explore.examination import EVERYTHING, learn_examination
 from honeyguide.explore.item_effects import learn_item_prior
 from honeyguide.explore.kinds_chosen import Chosen, choose_kinds
@@ -61,10 +61,9 @@ def learn_posterior(
         examination = learn_examination(pages.places, base.expected(pages.features), pages.rewards)
         looked = examination.of(pages.places)
         base, ridge = learn_base_rate(pages.features, pages.rewards, pages.starts, looked, seed=seed)
-    rate = base.expected(pages.features) * looked
-    root = np.sqrt(rate)
-    weighed = (pages.features * root[:, None]).astype(np.float32)
-    sums = UserSums.of(weighed, (pages.rewards - rate) / root, pages.starts)
+    told = Linearised.of(base.expected(pages.features), looked)
+    features, rewards = told.rows(pages.features, pages.rewards)
+    sums = UserSums.of(features.astype(np.float32), rewards, pages.starts)
     chosen = choose_kinds(sums, reads, seed=seed, page=page, centred=True, progress=progress)
     items = learn_item_prior(
         pages.features,

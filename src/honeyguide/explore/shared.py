@@ -1,11 +1,10 @@
 """What is learned of everybody at once beside each user: a base rate, its correction, and every item's own effect.
 
-The expected reward of an item with features x is p · (1 + x·(m + w) + z): p is the base rate, fixed by the fit; m is
-how far everybody differs from it by now, w how the user differs from everybody, z what is the item's own. Rewards
-scatter by `noise` times p, so each row counts as x·√p with the reward (r - p)/√p: that is one step of Fisher scoring
-from the base rate, and the sums stay additive. m follows from the sums of all users, the prior of a user is
-centred on it, and z comes from what the item earned beside what p promised. In a slot that is looked at with
-chance e, e·p was expected instead of p.
+The expected reward of an item with features x is p + p(1 - p)·(x·(m + w) + z). p is the base rate, fixed by the fit;
+m is how far everybody's logits differ from it by now, w how the user's differ from everybody's, z what is the item's
+own. That is one step of Fisher scoring from the base rate (`Linearised`), and the sums stay additive. m follows from
+the sums of all users, the prior of a user is centred on it, and z comes from what the item earned beside what p
+promised. In a slot that is looked at with chance e, e·p was due instead of p.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from scipy.linalg import cho_factor, cho_solve
 from honeyguide.artifacts import pack_strings, unpack_strings
 from honeyguide.errors import InvalidInput
 from honeyguide.explore.about import About
-from honeyguide.explore.base_rate import BaseRate
+from honeyguide.explore.base_rate import BaseRate, Linearised
 from honeyguide.explore.examination import EVERYTHING, Examination
 from honeyguide.explore.item_effects import ItemEffects, ItemPrior
 from honeyguide.explore.kinds import Belief, Kinds, Leaning
@@ -59,20 +58,21 @@ class SharedPosterior(UserPosterior):
     def about(self, candidates: Candidates) -> About:
         """What is believed of the candidates' rewards for their user, with what is the items' own."""
         found = self.about_features(candidates.user_id, candidates.features)
-        rate = found.noise / self.prior.noise_variance
+        slope = found.noise / self.prior.noise_variance
         effect, variance = self.items.of(candidates.item_ids, candidates.fresh)
         return replace(
             found,
-            mean=found.mean + rate * effect,
-            own=rate**2 * variance,
+            mean=found.mean + slope * effect,
+            own=slope**2 * variance,
             reach=self.items.reach(candidates.item_ids),
         )
 
     def about_features(self, user_id: str, features: Vectors) -> About:
         """What is believed of items of which only the (n, d) features are known."""
         rate, belief = self.base.expected(features), self.belief(user_id)
-        moved = rate[:, None] * features
-        return About(rate + moved @ belief.mean, belief, moved, self.prior.noise_variance * rate)
+        slope = rate * (1 - rate)
+        moved = slope[:, None] * features
+        return About(rate + moved @ belief.mean, belief, moved, self.prior.noise_variance * slope)
 
     def moved(self) -> Floats:
         """(d,): how far everybody differs from the base rate by now."""
@@ -143,9 +143,7 @@ class SharedPosterior(UserPosterior):
         return posterior
 
     def _weighed(self, features: Floats, rewards: Floats, looked: Floats) -> tuple[Floats, Floats]:
-        rate = self.base.expected(features) * looked
-        root = np.sqrt(rate)
-        return features * root[:, None], (rewards - rate) / root
+        return Linearised.of(self.base.expected(features), looked).rows(features, rewards)
 
     def _add(self, user_id: str, statistics: NDArray[np.int64], period: int = 0) -> None:
         super()._add(user_id, statistics)
@@ -157,8 +155,8 @@ class SharedPosterior(UserPosterior):
         looked = self.examination.of(decision.places)
         statistics = sign * self._statistics(decision.features, rewards, looked)
         self._add(decision.user_id, statistics, self.periods.of(decision.time))
-        expected = self.base.expected(decision.features) * looked
-        self.items.add(decision.user_id, decision.item_ids, expected, rewards, sign=sign)
+        told = Linearised.of(self.base.expected(decision.features), looked).scores(rewards)
+        self.items.add(decision.user_id, decision.item_ids, *told, sign=sign)
 
     def _forget_beliefs(self) -> None:
         self._moved = None
