@@ -21,7 +21,7 @@ check: lint
 
 # Rivals' dependencies exclude each other and ours, so each lives by itself.
 bench-setup: .venv/.installed .venv-rivals/rectools/.installed .venv-rivals/recbole/.installed \
-	.venv-rivals/obp/.installed
+	.venv-rivals/obp/.installed .venv-rivals/vw/.installed
 
 .venv-rivals/%/.installed: benchmarks/rivals/%/requirements.txt
 	python3 -m venv .venv-rivals/$*
