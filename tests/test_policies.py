@@ -84,7 +84,7 @@ def test_exploit_only_shows_the_best_page_but_for_the_floor() -> None:
 
 def outlook(value: list[float], resolved: list[float], regret: float) -> Outlook:
     pad = len(LEVELS) - len(value)
-    return Outlook(np.array(value + value[-1:] * pad), np.array(resolved + resolved[-1:] * pad), regret)
+    return Outlook(np.array(value + value[-1:] * pad), regret * np.array(resolved + resolved[-1:] * pad))
 
 
 def test_the_controller_exploits_where_there_is_nothing_to_learn() -> None:

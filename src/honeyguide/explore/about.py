@@ -33,10 +33,13 @@ class About:
             deviations += np.sqrt(self.own) * rng.standard_normal(deviations.shape)
         return np.asarray(self.mean + scale * deviations)
 
-    def spread(self, noise: Floats, own_noise: Floats) -> Floats:
-        """(draws, n): deviations from the mean out of standard normal `noise` (d, draws), `own_noise` (draws, n)."""
-        found = self.belief.spread(noise).T @ self.features.T
-        return np.asarray(found if self.own is None else found + np.sqrt(self.own) * own_noise)
+    def spread(self, noise: Floats, own_noise: Floats) -> tuple[Floats, Floats]:
+        """(draws, n) deviations by the user's weights, and (draws, n) by what is the items' own.
+
+        They are made of standard normal `noise` (d, draws) and `own_noise` (draws, n).
+        """
+        own = np.zeros(len(self.mean)) if self.own is None else np.sqrt(self.own)
+        return self.belief.spread(noise).T @ self.features.T, own * own_noise
 
     def variance(self) -> Floats:
         """(n,): how uncertain each expected reward is."""

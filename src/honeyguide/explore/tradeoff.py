@@ -2,14 +2,14 @@
 
 A level is worth what its page is expected to earn now, plus what it teaches for the visits still to come:
 
-    worth(level) = value(level) + payoff x (remaining visits - 1) x regret x (resolved(level) - resolved(0))
+    worth(level) = value(level) + payoff x (remaining visits - 1) x (taught(level) - taught(0))
 
-value     expected reward of the page under the posterior mean, so exploring shows its price here
-regret    what is lost per page for not knowing: best page under a posterior draw minus the exploit-only page
-resolved  which share of the uncertainty about the contenders one such page would remove; what is an item's own counts
-          for everybody who is shown them
-payoff    what explored slots have earned against what the model had promised for them, relative to the
-          exploited slots: measured continuously from the feedback, so a shop where exploring cannot pay turns it off
+value   expected reward of the page under the posterior mean, so exploring shows its price here
+taught  what a later page is expected to earn more for what one such page would teach: the best page under the mean
+        that will be believed then, less the best one under the mean now (the value of sample information); what is an
+        item's own counts for everybody who is shown it
+payoff  what explored slots have earned against what the model had promised for them, relative to the
+        exploited slots: measured continuously from the feedback, so a shop where exploring cannot pay turns it off
 
 The level with the highest worth wins among those that keep the promise to the shop: a page never expects less than
 (1 - epsilon) of the exploit-only page, and while the rewards so far are below (1 - epsilon) of what exploit-only
@@ -44,8 +44,7 @@ class Outlook:
     """What each of the levels promises for one request; all tuples run over LEVELS."""
 
     value: Floats
-    resolved: Floats
-    regret: float
+    taught: Floats
 
     def cost(self) -> Floats:
         """The share of the exploit-only page's expected reward that each level gives up."""
@@ -134,13 +133,17 @@ class Tradeoff:
     def _outlook(self, about: About, scores: Floats) -> Outlook:
         k = min(self.page_size, len(scores))
         own = np.random.default_rng(self.seed).standard_normal((self._noise.shape[1], len(scores)))
-        spread = about.spread(self._noise, own)  # (draws, n): how far each draw is from the mean
-        pages = [_top(scores + level * spread, k) for level in LEVELS]  # each (draws, k)
+        weights, items = about.spread(self._noise, own)  # each (draws, n): how far draws are from the mean
+        pages = [_top(scores + level * (weights + items), k) for level in LEVELS]  # each (draws, k)
         value = np.array([scores[page].sum(axis=1).mean() for page in pages])
-        best = np.take_along_axis(scores + spread, pages[-1], axis=1).sum(axis=1).mean()
         contenders = np.unique(pages[-1])
-        resolved = _resolved(about, contenders, pages)
-        return Outlook(value, resolved, max(float(best - value[0]), 0.0))
+        told = _told(about, contenders, pages)
+        others = _others(about, contenders)
+        taught = [
+            _gain(scores, u * weights + z * items, k) + others * _gain(scores, z * items, k)
+            for u, z in np.sqrt(told)
+        ]
+        return Outlook(value, np.array(taught))
 
 
 def choose_level(
@@ -149,7 +152,7 @@ def choose_level(
     """The plan with the highest worth among the levels whose expected cost stays within epsilon."""
     cost = outlook.cost()
     future = max(remaining_visits - 1, 0.0)
-    lesson = payoff * future * outlook.regret * np.maximum(outlook.resolved - outlook.resolved[0], 0.0)
+    lesson = payoff * future * np.maximum(outlook.taught - outlook.taught[0], 0.0)
     allowed = cost <= epsilon
     allowed[0] = True
     worth = np.where(allowed, outlook.value + lesson, -np.inf)
@@ -169,26 +172,37 @@ def _top(scores: Floats, k: int) -> NDArray[np.int64]:
     return np.argpartition(-scores, k - 1, axis=1)[:, :k]
 
 
-def _resolved(about: About, contenders: NDArray[np.int64], pages: list[NDArray[np.int64]]) -> Floats:
-    """(levels,): the share of the contenders' score variance that one page of each level removes on average.
+def _gain(scores: Floats, known: Floats, k: int) -> float:
+    """How much more than that of `scores` (n,) the best page earns once each row of `known` (draws, n) is added."""
+    then = scores + known
+    best = np.partition(then, -k, axis=1)[:, -k:].sum(axis=1)
+    return float((best - then[:, _top(scores[None], k)[0]].sum(axis=1)).mean())
 
-    What is removed of an item's own counts once for this user, and once for each who was shown the item: one
-    that few have seen is taken to have as many as the others in the mean.
+
+def _others(about: About, contenders: NDArray[np.int64]) -> float:
+    """How many others are shown what this user may be: one that few have seen yet is taken to be like the rest."""
+    return (
+        0.0 if about.reach is None else float(np.maximum(about.reach, about.reach.mean())[contenders].mean())
+    )
+
+
+def _told(about: About, contenders: NDArray[np.int64], pages: list[NDArray[np.int64]]) -> Floats:
+    """(levels, 2): which share of the contenders' variance one page of each level removes on average.
+
+    First of what the user's weights make of it, then of what is the items' own.
     """
     root = about.belief.score_root(about.features)  # (d, n): rootᵀ·root is what the weights move together
     own = np.zeros(root.shape[1]) if about.own is None else about.own
-    users = np.zeros(len(own)) if about.reach is None else np.maximum(about.reach, about.reach.mean())
     target = root[:, contenders]
-    before = float((target**2).sum() + own[contenders].sum())
-    shares = np.empty(len(pages))
+    before = max(float((target**2).sum()), 1e-12), max(float(own[contenders].sum()), 1e-12)
+    shares = np.empty((len(pages), 2))
     for row, page in enumerate(pages):
         # expected information of a page: every item counts by how often this level shows it
         often = np.bincount(page.ravel(), minlength=root.shape[1]) / len(page)
         seen = np.flatnonzero(often)
         weighted = root[:, seen] * np.sqrt(often[seen] / about.noise[seen])
         inner = np.eye(len(root)) + weighted @ weighted.T
-        told = own - own / (1 + often * own / about.noise)
-        removed = (target**2).sum() - (target * np.linalg.solve(inner, target)).sum()
-        removed += ((1 + users) * told)[contenders].sum()
-        shares[row] = removed / max(before, 1e-12)
-    return shares
+        left = own / (1 + often * own / about.noise)
+        shares[row, 0] = 1 - (target * np.linalg.solve(inner, target)).sum() / before[0]
+        shares[row, 1] = 1 - left[contenders].sum() / before[1]
+    return np.clip(shares, 0.0, 1.0)
