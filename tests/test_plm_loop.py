@@ -163,6 +163,30 @@ def test_an_interrupt_loses_no_step(tmp_path: Path) -> None:
     assert found.step == 6
 
 
+def test_an_interrupt_in_the_middle_of_a_look_loses_no_look(tmp_path: Path) -> None:
+    schedule = Schedule(steps=12, learning_rate=0.01, eval_every=3, checkpoint_every=100)
+
+    def learn(folder: str, module: Line, *, cut_at: int = -1) -> Outcome:
+        looks = iter(range(100))
+
+        def look() -> dict[str, float]:
+            if next(looks) == cut_at:
+                raise KeyboardInterrupt
+            return {"size": float(module.out.weight.abs().sum())}
+
+        term = Term("fit", module, Points())
+        return train([term], schedule, place=HERE, folder=tmp_path / folder, key="k", evaluate=look)
+
+    whole, cut = Line(), Line()
+    outcome = learn("whole", whole)
+    with pytest.raises(KeyboardInterrupt):
+        learn("cut", cut, cut_at=1)
+    again = learn("cut", cut)
+    assert again == outcome
+    assert [step for step, figures in again.history if "size" in figures] == [3, 6, 9, 12]
+    assert same(weights(cut), weights(whole))
+
+
 def test_a_spoilt_checkpoint_costs_only_the_steps_since_the_one_before(tmp_path: Path) -> None:
     run(Line(), tmp_path)
     newest = tmp_path / "step-00000012" / "tensors.safetensors"

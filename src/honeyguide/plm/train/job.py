@@ -41,6 +41,8 @@ class Standing:
     worse: int = 0
     history: list[tuple[int, dict[str, float]]] = field(default_factory=list)
     halvings: int = 0
+    looked: int = 0
+    """The last step after which all that was due was done, a look included."""
 
 
 class Job:
@@ -266,6 +268,7 @@ class Job:
             "worse": standing.worse,
             "history": standing.history,
             "halvings": standing.halvings,
+            "looked": standing.looked,
         }
         save_checkpoint(self._folder, Checkpoint(standing.step, tensors, state), key=self._key)
 
@@ -293,7 +296,10 @@ class Job:
         if halvings and self._place.world > 1:
             raise InvalidInput(_TOGETHER)
         history = [(int(step), dict(figures)) for step, figures in state["history"]]
-        return Standing(found.step, state["best_step"], state["best"], state["worse"], history, halvings)
+        looked = int(state.get("looked", found.step))
+        return Standing(
+            found.step, state["best_step"], state["best"], state["worse"], history, halvings, looked
+        )
 
     def put_best(self) -> None:
         """Write the best weights back, where any were kept."""

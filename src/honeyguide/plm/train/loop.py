@@ -75,17 +75,25 @@ def train(
     job = Job(terms, schedule, place, folder, key, backward, clock)
     told = tracker if tracker is not None and place.leads else NoTracker()
     standing = job.resume()
+
+    def look_and_tell() -> None:
+        _, figures = standing.history[-1]
+        if evaluate and _is_due(standing.step, schedule):
+            figures |= job.look(evaluate, standing)
+        standing.looked = standing.step
+        told.log(standing.step, {**figures, "tokens_per_second": job.tokens_per_second})
+        progress(standing.step, schedule.last)
+
     try:
+        if standing.looked < standing.step:  # it was cut in the middle of a look
+            look_and_tell()
         while standing.step < schedule.last and standing.worse < schedule.patience:
             figures = job.step(standing)
             standing.step += 1
+            standing.history.append((standing.step, figures))
             after_step(standing.step)
             heed(figures)
-            if evaluate and _is_due(standing.step, schedule):
-                figures |= job.look(evaluate, standing)
-            standing.history.append((standing.step, figures))
-            told.log(standing.step, {**figures, "tokens_per_second": job.tokens_per_second})
-            progress(standing.step, schedule.last)
+            look_and_tell()
     except KeyboardInterrupt:
         job.store(standing)
         raise
