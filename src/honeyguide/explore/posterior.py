@@ -25,6 +25,7 @@ MAX_FEATURE = (
     64.0  # with |x| <= 2^6 a product takes 2^12 / STEP = 2^44, which leaves room for 2^18 worst cases
 )
 _HEADROOM = 2**62
+_ROWS = 256  # products below 2^44 of so many rows add up below 2^53, where float64 is exact
 
 
 class Prior(Kinds):
@@ -162,10 +163,11 @@ class UserPosterior:
             raise InvalidInput(f"features must be finite and within ±{MAX_FEATURE:g}: scale them")
         looked = np.ones(len(rewards)) if looked is None else looked
         x, r = self._weighed(features.astype(np.float64), rewards, looked)
-        beside = np.concatenate([x, r[:, None]], axis=1)
-        # each observation is rounded by itself: the sum is then the same however a page is cut into pieces
-        products = np.rint(x[:, :, None] * beside[:, None, :] / STEP)
-        return np.asarray(products.astype(np.int64).sum(axis=0))
+        beside = np.concatenate([x, r[:, None]], axis=1) / STEP
+        total = np.zeros(self._nothing.shape, dtype=np.int64)
+        for start in range(0, len(x), _ROWS):
+            total += _products(x[start : start + _ROWS], beside[start : start + _ROWS])
+        return total
 
     def _weighed(self, features: Floats, rewards: Floats, looked: Floats) -> tuple[Floats, Floats]:
         """(k, d) features and (k,) rewards whose products are summed; a linear posterior takes them as they are."""
@@ -191,6 +193,18 @@ class UserPosterior:
     def _solve(self, statistics: Floats, leaning: Leaning | None) -> Belief:
         sums = statistics * (STEP / self.prior.noise_variance)
         return self._believer.believe(sums[:, :-1], sums[:, -1], leaning)
+
+
+def _products(x: Floats, beside: Floats) -> NDArray[np.int64]:
+    """(d, e): Σ x yᵀ over the rows of (k, d) and (k, e), each product rounded to a whole number by itself.
+
+    The sum is then the same however a page is cut into pieces; so few rows add up exactly before they are integers.
+    """
+    total, one = np.zeros((x.shape[1], beside.shape[1])), np.empty((x.shape[1], beside.shape[1]))
+    for left, right in zip(x, beside, strict=True):
+        np.rint(np.multiply.outer(left, right, out=one), out=one)
+        total += one
+    return total.astype(np.int64)
 
 
 def check_rewards(rewards: Floats, k: int) -> None:
