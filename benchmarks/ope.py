@@ -13,7 +13,8 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,9 @@ import numpy as np
 from honeyguide.errors import NoSupport
 from honeyguide.evaluate import ope
 from honeyguide.evaluate.ope import Answer, OffPolicy
-from honeyguide.types import Decision, Estimate, Floats
+from honeyguide.types import Decision, Estimate
 from ope_obp import Beside, beside_obp
-from ope_worlds import ONE_SLOT, WORLDS, World
+from ope_worlds import LIFTING, ONE_SLOT, SHORT, WORLDS, World
 from rows import commit, machine
 
 ASKED = {
@@ -83,8 +84,11 @@ def judged(world: World, logs: int) -> list[Line]:
             given = _given(strict[name], world, decisions, answers)
             if given is None:
                 continue
-            found[name].append(free[name].judge(decisions, rewards, given))
-            answered[name] += _answers(strict[name], decisions, rewards, given)
+            try:
+                found[name].append(strict[name].judge(decisions, rewards, given))
+                answered[name] += 1
+            except NoSupport:
+                found[name].append(free[name].judge(decisions, rewards, given))
     return [
         _line(world, name, truth, estimates, answered[name]) for name, estimates in found.items() if estimates
     ]
@@ -100,16 +104,6 @@ def _given(
         return [estimator.ask(decision, world.target) for decision in decisions]
     except NoSupport:
         return None
-
-
-def _answers(
-    estimator: OffPolicy, decisions: Sequence[Decision], rewards: Sequence[Floats], answers: list[Answer]
-) -> bool:
-    try:
-        estimator.judge(decisions, rewards, answers)
-    except NoSupport:
-        return False
-    return True
 
 
 def _line(world: World, name: str, truth: float, found: list[Estimate], answered: int) -> Line:
@@ -129,23 +123,53 @@ def _line(world: World, name: str, truth: float, found: list[Estimate], answered
 
 
 def coverage(logs: int) -> list[Line]:
-    """How often 95 % intervals of one-slot estimators hold the truth, of each kind of interval."""
-    truth = ONE_SLOT.truth()
-    kinds: dict[str, OffPolicy] = {
+    """How often 95 % intervals hold the truth: each estimator in a shop where it is right, of 40 or 80 users."""
+    return [line for world, kinds in _covered() for line in _held(world, kinds, logs)]
+
+
+def _covered() -> list[tuple[World, dict[str, OffPolicy]]]:
+    one: dict[str, OffPolicy] = {
         make.__name__: make()
-        for make in (ope.IPS, ope.SNIPS, ope.DR, ope.SNDR, ope.MRDR, ope.CascadeDR, ope.SwitchDR, ope.DRos)
+        for make in (ope.IPS, ope.SNIPS, ope.PI, ope.DR, ope.SNDR, ope.MRDR, ope.CascadeDR, ope.SwitchDR)
     }
-    kinds |= {
-        "SNIPS, bootstrap": ope.SNIPS(interval="bootstrap", resamples=100),
+    one |= {
+        "DRos": ope.DRos(),
+        "DRos, no doubt": ope.DRos(doubt=0.0),
+        "DM": ope.DM(),
+        "DM, no doubt": ope.DM(doubt=0.0),
+        "IPS clipped at 5": ope.IPS(clip=5.0),
+        "SNIPS, bootstrap": ope.SNIPS(interval="bootstrap", resamples=199),
         "IPS, Bernstein": ope.IPS(interval="bernstein"),
     }
+    alone: dict[str, OffPolicy] = {
+        make.__name__: make()
+        for make in (ope.PI, ope.IIPS, ope.SNIIPS, ope.DR, ope.SNDR, ope.MRDR, ope.SwitchDR, ope.DRos)
+    }
+    lifted: dict[str, OffPolicy] = {
+        "RIPS": ope.IPS(),
+        "RIPS clipped at 10": ope.IPS(clip=10.0),
+        "self-normalised RIPS": ope.SNIPS(),
+        "cascade-DR": ope.CascadeDR(),
+        "RIPS, bootstrap": ope.IPS(interval="bootstrap", resamples=199),
+    }
+    return [(ONE_SLOT, one), (SHORT, alone), (LIFTING, lifted)]
+
+
+def _held(world: World, kinds: dict[str, OffPolicy], logs: int) -> list[Line]:
+    truth, whole = world.truth(), any(estimator.slotwise for estimator in kinds.values())
     found: dict[str, list[Estimate]] = {name: [] for name in kinds}
     for seed in range(logs):
-        decisions, rewards = ONE_SLOT.log(seed)
-        answers = [ope.ask(decision, ONE_SLOT.target) for decision in decisions]
+        decisions, rewards = world.log(seed)
+        answers = [ope.ask(decision, world.target, whole=whole) for decision in decisions]
         for name, estimator in kinds.items():
-            found[name].append(estimator.judge(decisions, rewards, answers))
-    return [_line(ONE_SLOT, name, truth, estimates, len(estimates)) for name, estimates in found.items()]
+            given = _given(estimator, world, decisions, answers)
+            with suppress(NoSupport):
+                found[name].append(estimator.judge(decisions, rewards, given or answers))
+    return [
+        replace(_line(world, name, truth, mine, 0), answered=len(mine) / logs)
+        for name, mine in found.items()
+        if mine
+    ]
 
 
 def show(lines: Sequence[Line]) -> None:

@@ -20,6 +20,7 @@ from honeyguide.shop.models import Fitted, load_fitted
 from honeyguide.shop.policies import like, make_policy
 from honeyguide.shop.split import all_fixed
 from honeyguide.shop.workspace import Workspace
+from honeyguide.types import Progress
 
 MOST_PAGES = 5000
 """So many of the latest pages are judged: each costs a few milliseconds."""
@@ -48,8 +49,8 @@ def run_what_if(
     try:
         # the shop's own journal was learned from up to the fit: a policy that begins there knows what came of it
         start = fitted.journal_offset if journal is None else 0
-        with stages.stage("Read what was served"):
-            served = _served(opened, workspace, fitted, now, start)
+        with stages.stage("Read what was served") as progress:
+            served = _served(opened, workspace, fitted, now, start, progress)
         with stages.stage(f"Ask what {name} would have shown") as progress:
             return what_if(
                 wanted,
@@ -71,14 +72,17 @@ def run_what_if(
         opened.close()
 
 
-def _served(journal: Journal, workspace: Workspace, fitted: Fitted, now: datetime, start: int) -> Served:
+def _served(
+    journal: Journal, workspace: Workspace, fitted: Fitted, now: datetime, start: int, progress: Progress
+) -> Served:
     labels = workspace.settings.labels
-    log = DecisionLog.read(journal, grade=labels.grade, window=timedelta(days=labels.window_days), now=now)
+    window = timedelta(days=labels.window_days)
+    log = DecisionLog.read(journal, grade=labels.grade, window=window, now=now, progress=progress)
     if not log.decisions:
         raise NotReady(f"nothing was served yet. {_get_one(workspace)}")
     fresh = (
         (page.decision, page.rewards)
-        for page in log.settled()
+        for page in log.settled(progress)
         if page.decision.model_version == fitted.version
         and journal.locate(page.decision.decision_id) > start
         and not all_fixed(page.decision)

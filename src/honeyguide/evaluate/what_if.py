@@ -124,13 +124,14 @@ def _answers(
     window = timedelta(days=labels.window_days)
     learner = Learner(policy, grade=labels.grade, window=window).start_after(start)
     found: dict[str, Answer] = {}
-    after = start
-    while records := journal.read(after, _BATCH):
+    after, end = start, journal.end()
+    # what comes after the last page that is asked about is not read
+    while len(found) < len(wanted) and (records := journal.read(after, _BATCH)):
         for record in records:
             entry = record.entry
             if isinstance(entry, Decision) and entry.decision_id in wanted:
                 found[entry.decision_id] = estimator.ask(entry, learner.policy)
-                progress(len(found), len(wanted))
+                progress(record.offset - start, end - start)
             learner.fold(record, journal)
         after = records[-1].offset
     return [found[decision.decision_id] for decision, _ in served]

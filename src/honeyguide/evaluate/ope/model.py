@@ -195,10 +195,16 @@ def _linear(scale: _Scale, weights: Floats, k: int) -> Predict:
 
 
 def _lesson(pages: Pages, log: Sequence[Decision], answers: Sequence[Answer]) -> Lesson:
-    tables = [known(decision) for decision in log]
+    shown, average = [], []
+    for decision, answer in zip(log, answers, strict=True):
+        table = known(
+            decision
+        )  # of one page at a time: of all candidates of all pages it would be the largest part
+        shown.append(table[decision.chosen])
+        average.append(answer.placed @ table)
     return Lesson(
-        features=np.concatenate([table[one.chosen] for table, one in zip(tables, log, strict=True)]),
-        average=np.concatenate([one.placed @ table for one, table in zip(answers, tables, strict=True)]),
+        features=np.concatenate(shown),
+        average=np.concatenate(average),
         slot=pages.slot,
         reward=pages.reward,
         weight=pages.weight,
