@@ -92,7 +92,7 @@ def test_where_nothing_or_everything_is_fresh_there_is_no_cap(fresh: Any) -> Non
 
 def test_over_pages_fresh_items_have_their_share_in_expectation() -> None:
     policy = Capped(thompson(1.0), share=0.25)
-    pages = [page(policy, with_fresh(), seed, k=4) for seed in range(1500)]
+    pages = [page(policy, with_fresh(), seed, k=4) for seed in range(800)]
     shown = np.array([FRESH[decision.chosen].mean() for decision in pages])
     assert shown.mean() <= 0.25 + 4.5 * shown.std() / np.sqrt(len(shown))
     weights = np.array([1 / decision.propensities.prod() for decision in pages])
@@ -114,6 +114,7 @@ def test_a_capped_policy_comes_back_with_what_is_inside(name: str) -> None:
     train(policy, 10)
     twin = Capped.from_state(policy.state())
     assert equal_states(policy.state(), twin.state())
+    assert policy.posterior is policy.inner.posterior
     assert (twin.name, twin.share, type(twin.inner)) == (policy.name, 0.15, type(policy.inner))
     assert np.array_equal(pmf_of(policy, with_fresh()), pmf_of(twin, with_fresh()))
 
