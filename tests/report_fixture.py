@@ -18,6 +18,7 @@ from honeyguide.evaluate.results import (
     LevelWeek,
     MapPoint,
     PolicyResult,
+    Promise,
     Ranked,
     ReplayReport,
     SequenceLearning,
@@ -204,6 +205,7 @@ def make_policy(rng: np.random.Generator, policy: str, title: str, gain: float) 
         versus_greedy=around(gain, 0.0 if gain == 0 else 0.011 + 0.02 * abs(gain)),
         weekly_reward=tuple(around(value, 0.085) for value in weekly),
         cumulative=tuple(cumulative),
+        promise=None if policy in {"popularity", "habit"} else Promise(1.12, 1.03),
     )
 
 

@@ -56,8 +56,8 @@ class MomentsOnly(UserPosterior):
 
 
 class PrecisionNeverUpdated(UserPosterior):
-    def _statistics(self, features: Vectors, rewards: Floats) -> Any:
-        statistics = super()._statistics(features, rewards)
+    def _statistics(self, features: Vectors, rewards: Floats, looked: Floats | None = None) -> Any:
+        statistics = super()._statistics(features, rewards, looked)
         statistics[:, :-1] = 0
         return statistics
 

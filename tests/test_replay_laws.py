@@ -109,6 +109,22 @@ def test_a_page_earns_what_the_user_really_bought_in_time(
     assert run.reward.sum() > 0
 
 
+def test_what_was_expected_stands_beside_what_all_candidates_would_have_earned(
+    workspace: Workspace, fitted: Fitted, traffic: Traffic, log: EventTable
+) -> None:
+    replay = Replay(fitted, traffic, workspace.settings, "greedy")
+    run = replay.run()
+    for visit, decision in enumerate(decisions(replay)):
+        start = to_us(decision.time)
+        mine = log.events_of(log.users.index(decision.user_id))
+        after = (log.time_us[mine] > start) & (log.time_us[mine] <= start + 14 * DAY_US)
+        bought = set(log.item[mine][after].tolist())
+        offered = fitted.catalog.rows(decision.candidates.item_ids).tolist()
+        assert run.offered[visit] == len(bought & set(offered))
+        assert run.expected_offered[visit] == pytest.approx(decision.plan.scores.sum())
+        assert run.expected[visit] == pytest.approx(decision.plan.scores[decision.chosen].sum())
+
+
 @pytest.mark.parametrize(
     "name",
     [

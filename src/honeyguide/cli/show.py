@@ -179,6 +179,12 @@ def show_evaluation(report: ReplayReport, *, as_json: bool) -> None:
         "Rewarded items, first purchases among them, and interests that were new to the user, per page; "
         "the 95 % interval lies within ±."
     )
+    served = next(row for row in report.policies if row.policy == report.served)
+    if served.promise is not None:
+        legend += (
+            f" What the served policy showed was expected to earn {served.promise.shown:.2f} times what it did, "
+            f"all that it chose among {served.promise.offered:.2f} times."
+        )
     console.print(f"{legend}\n{report.caveat}", highlight=False, markup=False)
 
 

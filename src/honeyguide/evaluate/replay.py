@@ -63,6 +63,10 @@ class PolicyRun:
     """The same of the page that exploit-only would have shown."""
     explored: NDArray[np.float64]
     """How many of the shown items exploit-only would not have shown."""
+    expected_offered: NDArray[np.float64]
+    """Expected reward of all candidates together."""
+    offered: NDArray[np.float64]
+    """What all candidates together would have earned."""
 
 
 class Replay:
@@ -105,7 +109,7 @@ class Replay:
 
     def run(self, progress: Progress = silent) -> PolicyRun:
         """Meet every visit in time order."""
-        columns = np.zeros((len(self.traffic), 7))
+        columns = np.zeros((len(self.traffic), 9))
         for visit in range(len(self.traffic)):
             self._reveal(int(self.traffic.visits.time_us[visit]))
             decision = self.decide(visit)
@@ -160,6 +164,7 @@ class Replay:
             kind = self._kind_worth[float(found.reward[part][index])]
             self._schedule(decision, slot, kind, int(found.time_us[part][index]))
         scores = decision.plan.scores
+        offered = self.fitted.catalog.rows(decision.candidates.item_ids)
         return (
             reward,
             discoveries,
@@ -168,6 +173,8 @@ class Replay:
             float(scores[decision.chosen].sum()),
             float(scores[decision.exploit_rows].sum()),
             float(decision.explored.sum()),
+            float(scores.sum()),
+            float(sum(found.reward[part][row_of[row]] for row in row_of.keys() & set(offered.tolist()))),
         )
 
     def _new_interests(self, visit: int, reactions: Sequence[tuple[int, float]]) -> float:

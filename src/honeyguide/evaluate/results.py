@@ -20,13 +20,25 @@ class Band:
 
 
 @dataclass(frozen=True, slots=True)
+class Promise:
+    """How many times what was earned a policy had expected: of what it showed, and of all it chose among.
+
+    The first is the greater where choosing the best chooses what is overestimated.
+    """
+
+    shown: float
+    offered: float
+
+
+@dataclass(frozen=True, slots=True)
 class PolicyResult:
     """How one policy did on the replayed traffic; the tuples run over the replay's weeks.
 
     `reward` is rewarded items per page, `discoveries` the first purchases among them, `interests` those that were
     discovered: new to the user, by a purchase or reactions to two items, each once a user. `versus_greedy` is the
     paired difference of reward to the exploit-only page; `cumulative` is that difference added up over all
-    pages until the end of each week, in rewarded items.
+    pages until the end of each week, in rewarded items. `promise` is None where scores are no expected rewards, or
+    nothing was earned.
     """
 
     policy: str
@@ -37,6 +49,7 @@ class PolicyResult:
     versus_greedy: Band
     weekly_reward: tuple[Band, ...]
     cumulative: tuple[Band, ...]
+    promise: Promise | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from honeyguide.evaluate.results import (
     LevelWeek,
     MapPoint,
     PolicyResult,
+    Promise,
     ReplayReport,
     SequenceLearning,
     TaughtTask,
@@ -130,6 +131,10 @@ class Bands:
         return tuple(Band(float(v), float(a), float(b)) for v, a, b in zip(value, low, high, strict=True))
 
 
+_WITHOUT_EXPECTATIONS = ("uniform", "popularity", "habit")
+"""Policies whose scores are no expected rewards."""
+
+
 def policy_result(run: PolicyRun, greedy: PolicyRun, bands: Bands) -> PolicyResult:
     """One policy's row."""
     difference = run.reward - greedy.reward
@@ -142,7 +147,16 @@ def policy_result(run: PolicyRun, greedy: PolicyRun, bands: Bands) -> PolicyResu
         versus_greedy=bands.mean(difference),
         weekly_reward=bands.weekly(run.reward),
         cumulative=bands.cumulative(difference),
+        promise=_promise(run),
     )
+
+
+def _promise(run: PolicyRun) -> Promise | None:
+    """How its expectations held, of a policy that has any."""
+    earned, wanted = float(run.reward.sum()), float(run.offered.sum())
+    if run.policy in _WITHOUT_EXPECTATIONS or not earned or not wanted:
+        return None
+    return Promise(float(run.expected.sum()) / earned, float(run.expected_offered.sum()) / wanted)
 
 
 def title(policy: str) -> str:

@@ -55,7 +55,7 @@ def largest(scores: Vectors | Floats, k: int) -> Rows:
         places = near[scores[near] >= kth]
     else:
         places = np.arange(n)
-    return places[np.argsort(-scores[places], kind="stable")[:k]]
+    return np.asarray(places[np.argsort(-scores[places], kind="stable")[:k]])
 
 
 def _reached_by(scores: Vectors | Floats, k: int) -> float:

@@ -30,7 +30,7 @@ from honeyguide.evaluate.report.words import (
     verdict_word,
     week_label,
 )
-from honeyguide.evaluate.results import Band, LevelWeek, PolicyResult, ReplayReport
+from honeyguide.evaluate.results import Band, LevelWeek, PolicyResult, Promise, ReplayReport
 
 COLOURS = 7
 """How many colours the style sheet holds beside the served policy's, c0 to c6; an eighth starts again."""
@@ -68,6 +68,7 @@ def _policy_table(report: ReplayReport) -> Markup:
         Column("Difference to exploit-only"),
         Column("Discoveries per page"),
         Column("Discovered interests per page"),
+        Column("Expected of earned"),
         Column("In words"),
     ]
     ranked = sorted(report.policies, key=lambda policy: -policy.reward.mean)
@@ -78,7 +79,9 @@ def _policy_table(report: ReplayReport) -> Markup:
         note="A dot is the mean, the line through it is where the true mean plausibly lies. The difference "
         "is paired, page by page on the same visits, "
         "so it can be sure even where the means overlap. An interest is discovered, once, by who had never "
-        "reacted to anything of it and then buys something of it, or reacts to two of its items, on a page.",
+        "reacted to anything of it and then buys something of it, or reacts to two of its items, on a page. "
+        "Expected of earned is how many times what its pages earned a policy had expected of them, and in brackets "
+        "the same of all items that it chose among: choosing the best chooses what is overestimated.",
     )
 
 
@@ -97,8 +100,13 @@ def _policy_row(policy: PolicyResult, report: ReplayReport) -> list[Markup | str
         "the yardstick" if exploit else _difference_cell(difference, differences, colour),
         _level_cell(policy.discoveries, found, colour),
         _level_cell(policy.interests, interests, colour),
+        _promised(policy.promise),
         "" if exploit else f"{verdict_word(difference)} exploit-only",
     ]
+
+
+def _promised(promise: Promise | None) -> str:
+    return "" if promise is None else f"{promise.shown:.2f} ({promise.offered:.2f})"
 
 
 def _level_cell(band: Band, all_bands: list[Band], colour: str) -> Markup:
