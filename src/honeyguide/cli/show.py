@@ -169,7 +169,7 @@ def show_evaluation(report: ReplayReport, *, as_json: bool) -> None:
         sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
         return
     days = f"{report.first_day} to {report.last_day}"
-    printed = table("policy", "rewarded", "discoveries", "new interests", "vs exploit only")
+    printed = table("policy", "rewarded", "discoveries", "new interests", "vs exploit")
     for row in sorted(report.policies, key=lambda result: -result.reward.mean):
         against = _band(row.versus_greedy, signed=True) if row.policy != "greedy" else "-"
         printed.add_row(row.title, _band(row.reward), _band(row.discoveries), _band(row.interests), against)
