@@ -399,7 +399,7 @@ def test_evaluate_and_report(run: Runner, shop: Path) -> None:
     assert {row["policy"] for row in found["policies"]} == {"tradeoff", "greedy", "uniform"}
     done = run("evaluate", shop, "--policy", "uniform")
     assert re.search(
-        r"^ *Uniform( +\d\.\d{3} ± \d\.\d{3}){3} +-\d\.\d{3} ± \d\.\d{3}",
+        r"^ *Uniform +\d\.\d{3} ± \d\.\d{3} +\d\.\d{3} +\d\.\d{3} +-\d\.\d{3} ± \d\.\d{3}",
         done.out,
         re.MULTILINE,
     )
