@@ -138,7 +138,6 @@ def show_decision(decision: Decision, catalog: Catalog, *, as_json: bool) -> Non
     for slot, row in enumerate(items, start=1):
         chance, expected = row["propensity"], row["expected_reward"]
         said = "<.001" if chance < 0.0005 else f"{chance:.3f}"
-        found, discovered = f"{row.discoveries.mean:.3f}", f"{row.interests.mean:.3f}"
         printed.add_row(str(slot), row["item_id"], row["text"], row["why"], said, f"{expected:.3f}")
     reason = "the shop's own ranking" if all_fixed(decision) else decision.plan.reason
     show({}, f"For {decision.user_id}, {reason}", as_json=False)
@@ -173,6 +172,7 @@ def show_evaluation(report: ReplayReport, *, as_json: bool) -> None:
     printed = table("policy", "rewarded", "discoveries", "new interests", "vs exploit only")
     for row in sorted(report.policies, key=lambda result: -result.reward.mean):
         against = _band(row.versus_greedy, signed=True) if row.policy != "greedy" else "-"
+        found, discovered = f"{row.discoveries.mean:.3f}", f"{row.interests.mean:.3f}"
         printed.add_row(row.title, _band(row.reward), found, discovered, against)
     show({}, f"{report.pages:,} pages of {report.k} for {report.users:,} users, {days}", as_json=False)
     console.print(printed)
