@@ -169,7 +169,7 @@ def show_evaluation(report: ReplayReport, *, as_json: bool) -> None:
         sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
         return
     days = f"{report.first_day} to {report.last_day}"
-    printed = table("policy", "rewarded", "discoveries", "new interests", "vs exploit only")
+    printed = table("policy", "rewarded", "discoveries", "interests", "vs exploit only")
     for row in sorted(report.policies, key=lambda result: -result.reward.mean):
         against = _band(row.versus_greedy, signed=True) if row.policy != "greedy" else "-"
         found, discovered = f"{row.discoveries.mean:.3f}", f"{row.interests.mean:.3f}"
