@@ -1,7 +1,7 @@
 """Does the controller earn more than the best of Vowpal Wabbit? In simulated shops, after a log and without one.
 
-python benchmarks/bandits.py [--data FOLDER] [--worlds NAME ...] [--policies NAME ...] [--seeds N] [--scale S]
-                             [--explorers NAME ...] [--tries N] [--cold] [--quick] [--json OUT]
+OPENBLAS_NUM_THREADS=1 python benchmarks/bandits.py [--data FOLDER] [--worlds NAME ...] [--policies NAME ...]
+                           [--explorers NAME ...] [--seeds N] [--scale S] [--tries N] [--cold] [--quick] [--json OUT]
 
 VW answers from a process and an environment of its own (make bench-setup), as its experts use it: explicit actions
 (ADF), the same features, propensities that are exact slot by slot, and the log of the same earlier season, which ours

@@ -1,6 +1,6 @@
 """How fast is a decision, a posterior update, and the scoring of a whole catalogue? One core of each.
 
-python benchmarks/decide_speed.py [--seeds ROUNDS] [--json OUT]
+OPENBLAS_NUM_THREADS=1 python benchmarks/decide_speed.py [--seeds ROUNDS] [--json OUT]
 
 A decision is a page of k out of 100 candidates with 64 features and the propensity of every slot, from features to
 the record of it. Vowpal Wabbit draws its pages in a process of its own, slot by slot on what is left, and is timed
@@ -14,6 +14,7 @@ Updates are rewards a second that a posterior with 128 features learns, one by o
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ from typing import Any, Self
 import numpy as np
 
 from honeyguide.config import Explore
+from honeyguide.errors import InvalidInput
 from honeyguide.evaluate.simulate.seen import time_of
 from honeyguide.explore.base_rate import BaseRate
 from honeyguide.explore.decide import Request, decide, stream
@@ -129,7 +131,7 @@ def decision_rows(rounds: int) -> list[Row]:
                 for way, rates in theirs.items():
                     rates.append(rival.rate(way, k, decisions))
             rows += [
-                Row.of(f"decide {k} of {CANDIDATES}, {name}", "a second", mine, f"VW {way}", rates, goal=goal)
+                Row.of(f"{name}, {k} of {CANDIDATES}", "a second", mine, f"VW {way}", rates, goal=goal)
                 for name, mine in ours.items()
                 for (way, rates), goal in zip(theirs.items(), GOALS.values(), strict=True)
             ]
@@ -188,6 +190,10 @@ def scan_rows(rounds: int) -> list[Row]:
 def main() -> None:
     """Print the table."""
     options = arguments(__doc__, seeds=15)
+    if os.environ.get("OPENBLAS_NUM_THREADS") != "1":
+        raise InvalidInput(
+            "more threads make small products slower: set OPENBLAS_NUM_THREADS=1, as serving does"
+        )
     report([*decision_rows(options.seeds), *update_rows(options.seeds), *scan_rows(options.seeds)], options)
 
 

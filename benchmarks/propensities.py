@@ -1,6 +1,7 @@
 """Is what is logged what was drawn? A million decisions of the controller, and fewer of other policies.
 
-python benchmarks/propensities.py [--decisions N] [--others N] [--policies NAME ...] [--seed S] [--json OUT]
+OPENBLAS_NUM_THREADS=1 python benchmarks/propensities.py [--decisions N] [--others N] [--policies NAME ...]
+                                                         [--seed S] [--json OUT]
 
 Pages of 2 out of 5 items for users who come 50 times, take what they like, and are learned from. Of every slot the
 whole distribution is kept that the policy gave on what was left, and which place was drawn. Three laws are tested:
@@ -29,10 +30,13 @@ from scipy.special import chdtrc
 from honeyguide.config import Explore
 from honeyguide.errors import HoneyguideError
 from honeyguide.evaluate.simulate.seen import time_of
+from honeyguide.explore.base_rate import BaseRate
 from honeyguide.explore.decide import Request, decide, stream
-from honeyguide.explore.posterior import Prior, UserPosterior
+from honeyguide.explore.item_effects import ItemPrior
+from honeyguide.explore.posterior import Prior
+from honeyguide.explore.shared import SharedPosterior
 from honeyguide.shop.policies import make_policy
-from honeyguide.types import Candidates, Decision, Floats, Policy, Rows
+from honeyguide.types import Candidates, Decision, Floats, Policy, Rows, State
 from rows import Row, commit, machine, show
 
 OURS = "tradeoff"
@@ -48,7 +52,8 @@ OTHERS = (
     "diverse-0.3-thompson-0.5",
 )
 DIM, ITEMS, K, VISITS, HERE = 3, 5, 2, 50, 40
-PRIOR = Prior(np.array([0.3, 0.0, 0.0]), np.diag([0.01, 0.03, 0.03]), 0.15)
+PRIOR = Prior(np.zeros(DIM), np.diag([0.05, 0.3, 0.3]), 0.8)
+BASE = BaseRate(np.array([0.0, 0.5, -0.5]), -1.0)
 EXPLORE = Explore(draws=16, floor=0.05, candidates=ITEMS, k=K)
 EDGES = np.array([0.012, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9])
 """Where one class of chances ends and the next begins: what only the floor shows has 0.01 of the first slot."""
@@ -155,7 +160,7 @@ class Accountant:
 def examine(name: str, decisions: int, *, seed: int) -> Account:
     """Let a policy decide and learn, and account for what it drew; says how far it is."""
     start, accountant = time.perf_counter(), Accountant()
-    policy = make_policy(name, UserPosterior(PRIOR).state(), EXPLORE, seed=seed, like=(1, DIM))
+    policy = make_policy(name, shop_state(), EXPLORE, seed=seed, like=(1, DIM))
     given = watched(policy)
     chances, places = list[Floats](), list[int]()
     for done, decision in enumerate(decided(policy, decisions, seed=seed), 1):
@@ -169,6 +174,11 @@ def examine(name: str, decisions: int, *, seed: int) -> Account:
             print(f"\r{name}: {done:,} of {decisions:,} decisions", end="", flush=True)
     print()
     return accountant.account(name, decisions, time.perf_counter() - start)
+
+
+def shop_state() -> State:
+    """A posterior as a shop is served by, which has met nobody."""
+    return SharedPosterior(PRIOR, BASE, 50.0 * np.eye(DIM), ItemPrior(0.2)).state()
 
 
 def watched(policy: Policy) -> list[Floats]:
@@ -201,7 +211,8 @@ def decided(policy: Policy, decisions: int, *, seed: int) -> Iterator[Decision]:
         candidates = Candidates(user, ids, pages[page], float(VISITS - visit % VISITS), groups[page])
         request = Request(f"{nth}", time_of(0.0), surface="simulation")
         decision = decide(policy, candidates, k=K, request=request, rng=stream(seed, request.decision_id))
-        policy.update(decision, (rng.random(K) < decision.features @ wants[here]).astype(np.float64))
+        chance = BASE.expected(decision.features) * (1 + decision.features @ wants[here])
+        policy.update(decision, (rng.random(K) < chance).astype(np.float64))
         yield decision
 
 

@@ -10,7 +10,6 @@ import pytest
 from scipy.stats import chisquare
 
 from honeyguide.config import Explore
-from honeyguide.explore.posterior import UserPosterior
 from honeyguide.shop.policies import make_policy
 from honeyguide.types import Floats
 
@@ -18,7 +17,7 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 sys.path.append(str(BENCHMARKS))
 try:
     import propensities
-    from propensities import ITEMS, PRIOR, Accountant, Drawn, Miscounted, Tally, decided, examine
+    from propensities import ITEMS, Accountant, Drawn, Miscounted, Tally, decided, examine, shop_state
 finally:
     sys.path.remove(str(BENCHMARKS))
 
@@ -61,13 +60,13 @@ def test_what_only_the_mean_weight_tells_is_told() -> None:
 
 @pytest.mark.parametrize("name", ["tradeoff", "diverse-0.3-thompson-0.5"])
 def test_what_a_policy_logs_is_what_it_drew(name: str) -> None:
-    account = examine(name, 200, seed=1)
-    assert account.slots == 400
+    account = examine(name, 60, seed=1)
+    assert account.slots == 120
     assert account.kept
 
 
 def test_a_propensity_that_the_policy_did_not_give_ends_the_run() -> None:
-    policy = make_policy("uniform", UserPosterior(PRIOR).state(), Explore(), seed=0)
+    policy = make_policy("uniform", shop_state(), Explore(), seed=0)
     decision = next(decided(policy, 1, seed=0))
     with pytest.raises(Miscounted):
         propensities._places(decision, [np.full(5, 0.2), np.full(4, 0.26)])
