@@ -186,24 +186,29 @@ class Wabbit:
                 "chances": decision.propensities.tolist(),
                 "rewards": rewards.tolist(),
             }
-            self._ask(request, decision.candidates.features)
+            self._say(request, decision.candidates.features)
         self._ask({"do": "warm"})
 
     def _ask(self, request: dict[str, Any], features: Vectors | None = None) -> dict[str, Any]:
-        stdin, stdout = self._process.stdin, self._process.stdout
-        if stdin is None or stdout is None:
-            raise RivalFailed("vw has no pipes to talk through")
+        self._say(request, features)
+        answer = self._process.stdout.readline() if self._process.stdout else b""
+        if not answer:
+            raise self._failed()
+        found: dict[str, Any] = json.loads(answer)
+        return found
+
+    def _say(self, request: dict[str, Any], features: Vectors | None = None) -> None:
         numbers = b"" if features is None else np.ascontiguousarray(features, dtype=np.float32).tobytes()
         line = json.dumps({**request, "floats": len(numbers) // 4}).encode()
+        if (stdin := self._process.stdin) is None:
+            raise self._failed()
         try:
             stdin.write(line + b"\n" + numbers)
             stdin.flush()
-            answer = stdout.readline()
         except BrokenPipeError:
-            answer = b""
-        if not answer:
-            self._errors.seek(0)
-            said = self._errors.read().decode(errors="replace")[-500:]
-            raise RivalFailed(f"vw {self.configuration.arguments} ended. It said last:\n{said}")
-        found: dict[str, Any] = json.loads(answer)
-        return found
+            raise self._failed() from None
+
+    def _failed(self) -> RivalFailed:
+        self._errors.seek(0)
+        said = self._errors.read().decode(errors="replace")[-500:]
+        return RivalFailed(f"vw {self.configuration.arguments} ended. It said last:\n{said}")

@@ -2,8 +2,8 @@
 
 python -m rivals.vw.serve SETTINGS    (JSON: arguments, conditional, plain)
 
-A request is a line of JSON, after which come `floats` numbers of 4 bytes each, a row of features for each item. The
-answer is a line of JSON. `do` says what is asked:
+A request is a line of JSON, after which come `floats` numbers of 4 bytes each, a row of features for each item. All
+but `logged` are answered by a line of JSON. `do` says what is asked:
 
 page     {"learn": [[id, rewards], ...], "id", "user", "items", "k"} -> {"chosen", "chances"}: rows of the items
 logged   {"user", "items", "chosen", "chances", "rewards"}: a page that another policy drew is learned from
@@ -81,8 +81,9 @@ def serve(settings: dict[str, Any], source: BinaryIO, target: BinaryIO) -> None:
             request = json.loads(line)
             features = _features(source, int(request["floats"]), len(request.get("items", ())))
             answer = answers[request["do"]](request, features)
-            target.write(json.dumps(answer or {}).encode() + b"\n")
-            target.flush()
+            if request["do"] != "logged":
+                target.write(json.dumps(answer or {}).encode() + b"\n")
+                target.flush()
 
 
 def _features(source: BinaryIO, floats: int, items: int) -> list[list[float]]:
