@@ -69,7 +69,6 @@ def _policy_table(report: ReplayReport) -> Markup:
         Column("Discoveries per page"),
         Column("Discovered interests per page"),
         Column("Expected of earned"),
-        Column("In words"),
     ]
     ranked = sorted(report.policies, key=lambda policy: -policy.reward.mean)
     return table(
@@ -101,7 +100,6 @@ def _policy_row(policy: PolicyResult, report: ReplayReport) -> list[Markup | str
         _level_cell(policy.discoveries, found, colour),
         _level_cell(policy.interests, interests, colour),
         _promised(policy.promise),
-        "" if exploit else f"{verdict_word(difference)} exploit-only",
     ]
 
 
@@ -118,7 +116,8 @@ def _level_cell(band: Band, all_bands: list[Band], colour: str) -> Markup:
 def _difference_cell(band: Band, all_bands: list[Band], colour: str) -> Markup:
     decimals = decimals_for(all_bands)
     drawn = whisker_cell(band, _domain([*all_bands, Band(0.0, 0.0, 0.0)]), colour=colour, zero=True)
-    return _measured(drawn, signed(band.mean, decimals), signed_interval(band, decimals))
+    measured = _measured(drawn, signed(band.mean, decimals), signed_interval(band, decimals))
+    return join([measured, element("small", f"{verdict_word(band)} exploit-only")])
 
 
 def _measured(drawn: Markup, value: str, ends: str) -> Markup:
