@@ -84,7 +84,7 @@ def apprentice(shop: Shop, now: Now = None, json: AsJson = False) -> None:
         show({**_built(found), "served": None if served is None else _built(served)}, "", as_json=True)
         return
     if found.whole is not None:
-        _print_apprentice(found, found.whole)
+        _print_apprentice(found, found.whole, served=served is not None)
     if served is not None:
         _print_experiment(served, f"Served to users by their share: {split.label}")
 
@@ -134,7 +134,7 @@ def _built(found: ExperimentReport | ApprenticeReport) -> dict[str, object]:
 def _print_experiment(found: ExperimentReport, title: str) -> None:
     from honeyguide.cli.show import console, show, table
 
-    show({}, title, as_json=False)
+    show({}, f"{title}, since {found.first_day}" if found.first_day else title, as_json=False)
     printed = table("policy", "users", "judged", "pages", "per user", "per page", "difference", "from", "to")
     for arm in found.arms:
         band = arm.difference
@@ -162,10 +162,12 @@ def _verdict(arm: ArmResult, found: ExperimentReport) -> str:
     said = f"{arm.arm} is not yet told from {first}"
     if arm.more_users is not None:
         return f"{said}: about {arm.more_users:,} more users would do, if the difference stays as it looks."
-    return f"{said}: {'nobody is judged yet' if band is None else 'a hundred times the users may not do'}."
+    if band is None:
+        return f"{said}: nobody is judged yet."
+    return f"{said}: so little lies between them that a hundred times the users might not tell."
 
 
-def _print_apprentice(found: ApprenticeReport, whole: Stretch) -> None:
+def _print_apprentice(found: ApprenticeReport, whole: Stretch, *, served: bool) -> None:
     from honeyguide.cli.show import console, show, table
 
     where = f"{whole.pages:,} pages that the shop ranked for {whole.users:,} users"
@@ -182,21 +184,22 @@ def _print_apprentice(found: ApprenticeReport, whole: Stretch) -> None:
             *map(_number, earned),
         )
     console.print(printed)
-    console.print("\n".join(_matched(found, whole)), highlight=False, markup=False)
+    console.print("\n".join(_matched(found, whole, served=served)), highlight=False, markup=False)
 
 
-def _matched(found: ApprenticeReport, whole: Stretch) -> list[str]:
+def _matched(found: ApprenticeReport, whole: Stretch, *, served: bool) -> list[str]:
     kept = whole.on_both / whole.earned if whole.earned else 0.0
     if found.matched_since is not None:
         since = f"From {found.matched_since} on the learned page is expected to earn what the shop's did."
     else:
         since = "The learned page is not yet expected to earn what the shop's did."
+    serve_it = "" if served else " To know, serve it to some of the users: [apprentice] share = 0.05."
     return [
         f"The learned page has the shop's first item on {whole.top:.0%} of the pages. What both show earned "
         f"{kept:.0%} of the shop's reward: the least it would have kept, if items earn the same in other company.",
         since,
-        "What only it shows was never served: there the model alone speaks, calibrated by what came of the items on "
-        "both. To know, serve it to some of the users: [apprentice] share = 0.05.",
+        "What only it shows was not served on these pages: there the model alone speaks, calibrated by what came of "
+        f"the items on both.{serve_it}",
     ]
 
 
