@@ -1,11 +1,12 @@
 """Off-policy estimators: the same numbers as obp's, intervals that hold as often as they say, and which to trust.
 
-python benchmarks/ope.py --data FOLDER [--json OUT]        beside obp on the Open Bandit sample (make bench-setup)
+python benchmarks/ope.py --data FOLDER [--json OUT]            beside obp on the Open Bandit sample (make bench-setup)
 python benchmarks/ope.py --coverage [--seeds 500] [--json OUT]
-python benchmarks/ope.py --table [--seeds 20] [--json OUT]
+python benchmarks/ope.py --table [--seeds 12] [--json OUT]
+python benchmarks/ope.py --seasons [--seeds 4] [--json OUT]    what-if beside what would have been in simulated shops
 
 `--data` is a folder with open_bandit/*.parquet. Both sides get the same reward-model predictions there. The others
-need no data: they simulate shops whose true values are known.
+need no data: they simulate shops whose true values are known. Each takes a minute or two of one core.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from honeyguide.evaluate import ope
 from honeyguide.evaluate.ope import Answer, OffPolicy
 from honeyguide.types import Decision, Estimate
 from ope_obp import Beside, beside_obp
+from ope_seasons import seasons, show_seasons
 from ope_worlds import LIFTING, ONE_SLOT, SHORT, WORLDS, World
 from rows import commit, machine
 
@@ -203,6 +205,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=None)
     parser.add_argument("--coverage", action="store_true")
     parser.add_argument("--table", action="store_true")
+    parser.add_argument("--seasons", action="store_true")
     parser.add_argument("--seeds", type=int, default=None)
     parser.add_argument("--json", type=Path, default=None)
     options = parser.parse_args()
@@ -211,15 +214,18 @@ def main() -> None:
     if options.coverage:
         lines = coverage(options.seeds or 500)
     if options.table:
-        lines += [line for world in WORLDS for line in judged(world, options.seeds or 20)]
+        lines += [line for world in WORLDS for line in judged(world, options.seeds or 12)]
     if options.data is not None:
         compared = beside_obp(options.data)
         show_beside(compared)
     show(lines)
+    told = seasons(options.seeds or 4) if options.seasons else []
+    if told:
+        show_seasons(told)
     if options.json:
         about = {"machine": machine(), "commit": commit()}
         rows = [asdict(line) | {"difference": line.difference} | about for line in compared]
-        rows += [asdict(line) | about for line in lines]
+        rows += [asdict(line) | about for line in lines] + [asdict(one) | about for one in told]
         options.json.write_text(json.dumps(rows, indent=1))
 
 

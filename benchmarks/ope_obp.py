@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import duckdb
 import numpy as np
@@ -18,7 +18,7 @@ from honeyguide.evaluate import ope
 from honeyguide.evaluate.ope.model import Lesson, Predict
 from honeyguide.evaluate.ope.placing import chance_of_place
 from honeyguide.explore.baselines import Uniform
-from honeyguide.types import Candidates, Decision, Floats, Plan, Rows
+from honeyguide.types import Candidates, Decision, Floats, Plan, Rows, State
 from ope_worlds import SHORT
 from rivals.call import BENCHMARKS, ENVIRONMENTS, NoRival, RivalFailed, environment
 
@@ -55,6 +55,15 @@ class Tabled(Uniform):
     ) -> Floats:
         """(n,)."""
         return np.asarray(self.table[int(candidates.features[0, 1])])
+
+    def state(self) -> State:
+        """The table."""
+        return {"table": self.table}
+
+    @classmethod
+    def from_state(cls, state: State) -> Self:
+        """The same table."""
+        return cls(state["table"])
 
 
 class Given:
@@ -139,15 +148,15 @@ def beside_obp(data: Path) -> list[Beside]:
         n = random.affinity.shape[1]
         found += compare(f"{campaign}: random, as bts", random, bts.shares())
         found += compare(f"{campaign}: bts, as random", bts, np.full((SLOTS, n), 1 / n))
-    of_pages = {line.estimator: line for line in found if line.log == SHORT.name}
-    return [line for line in found if line.log != SHORT.name] + list(of_pages.values())
+    return list({(line.log, line.estimator): line for line in found}.values())
 
 
 def compare(name: str, rounds: Rounds, table: Floats) -> list[Beside]:
     """All that both have on one log, for a target that shows items as often as `table` (positions, items) says."""
     model = Given(np.array([0.003, 0.0007]))
-    made = {
+    made: dict[str, ope.OffPolicy] = {
         "IPS": ope.IPS(**ASKED),
+        "IPS clipped": ope.IPS(clip=MOST, **ASKED),
         "SNIPS": ope.SNIPS(**ASKED),
         "DM": ope.DM(model=model, **ASKED),
         "DR": ope.DR(model=model, **ASKED),
@@ -156,7 +165,7 @@ def compare(name: str, rounds: Rounds, table: Floats) -> list[Beside]:
         "DRos": ope.DRos(model=model, shrink=SHRINK, **ASKED),
     }
     target, decisions = Tabled(table), rounds.decisions()
-    rewards = [rounds.reward[row : row + 1] for row in range(len(decisions))]
+    rewards = list(rounds.reward[:, None])
     answers = [ope.ask(decision, target) for decision in decisions]
     features = [decision.candidates.features.astype(np.float64) for decision in decisions]
     pages = _pages()
@@ -173,9 +182,15 @@ def compare(name: str, rounds: Rounds, table: Floats) -> list[Beside]:
         }
     )
     ours = {name: one.judge(decisions, rewards, answers).value for name, one in made.items()} | pages[0]
+    if (
+        rounds.pscore == 1 / table.shape[1]
+    ).all():  # obp replays what is certain, on rounds that were drawn evenly
+        certain = Tabled(np.eye(table.shape[1])[table.argmax(axis=1)])
+        ours["Replay"] = ope.RejectionReplay(least_kept=2).estimate(decisions, rewards, certain).value
     return [
         Beside(SHORT.name if estimator in pages[0] else name, estimator, ours[estimator], value)
         for estimator, value in theirs.items()
+        if estimator in ours
     ]
 
 

@@ -27,7 +27,7 @@ from honeyguide.types import Decision, Floats, Policy, State
 
 SERVED = "tradeoff"
 ASKED = ("greedy", "thompson-0.2", "thompson-1", "popularity")
-DOUBTS = (0.0, 0.25, 0.5, 1.0)
+DOUBTS = (0.0, 0.25, 0.5)
 PAGES = 2  # of a target, drawn at each visit to know what they are worth
 _SMALL = World("", days=60.0, users=60, visits=8.0, candidates=40, k=5)
 SEASONS = (
@@ -132,3 +132,25 @@ def _season(play: Play, world: World, state: State, seed: int) -> _Season:
 
 def _made(name: str, state: State) -> Policy:
     return make_policy(name, state, Explore(), seed=0)
+
+
+def seasons(seeds: int) -> list[Told]:
+    """What is told of policies on simulated seasons."""
+    return [told for world in SEASONS for told in told_of(world, range(1, seeds + 1))]
+
+
+def show_seasons(found: Sequence[Told]) -> None:
+    """How often the truth lay within, and how wide that is beside the truth, by how much the model is doubted."""
+    print(
+        f"\n{'season':<24}{'asked for':<9}{'answers':>8}{'off by':>8}"
+        + f"{'doubt':>11} {'held, width':<15}" * 3
+    )
+    for world, what in dict.fromkeys((told.world, told.what) for told in found):
+        mine = [told for told in found if (told.world, told.what) == (world, what)]
+        off = float(np.mean([told.value - told.truth for told in mine]))
+        line = f"{world:<24}{what:<9}{len(mine):>8}{off:>+8.3f}"
+        for doubt in DOUBTS:
+            held = np.mean([told.holds(doubt) for told in mine])
+            width = np.mean([told.width(doubt) for told in mine])
+            line += f"{doubt:>11g} {f'{held:.0%}, {width:.3f}':<15}"
+        print(line)

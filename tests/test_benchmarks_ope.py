@@ -17,6 +17,7 @@ try:
     import ope_worlds
     from ope import coverage, judged
     from ope_obp import SLOTS, Rounds, compare
+    from ope_seasons import SEASONS, told_of
     from ope_worlds import LIFTING, ONE_SLOT, SHORT, TEN_SOFT
     from rivals.call import ENVIRONMENTS
 finally:
@@ -63,6 +64,21 @@ def test_obp_says_the_same() -> None:
         pytest.skip("the environment of obp is not built: make bench-setup")
     rounds = Rounds.read(file, limit=300)
     lines = compare("random, as clicked", rounds, rounds.shares())
-    assert len(lines) == 9
+    assert len(lines) == 11
     assert rounds.shares().shape[0] == SLOTS
     assert max(line.difference for line in lines) < 1e-12
+
+
+def test_what_is_told_of_a_season_stands_beside_what_it_would_have_earned() -> None:
+    """Ends lie about the value, doubt widens, and all gains are over one and the same that was served."""
+    world = replace(SEASONS[0], days=40.0, users=24, visits=4.0, candidates=20, k=2)
+    told = list(told_of(world, [1]))
+    assert {one.what for one in told} == {"value", "gain"}
+    assert "greedy" in {one.policy for one in told}
+    for one in told:
+        assert one.low <= one.value <= one.high
+        assert one.width(0.5) == pytest.approx(one.high - one.low + one.unmeasured)
+    values = {one.policy: one for one in told if one.what == "value"}
+    gains = {one.policy: one for one in told if one.what == "gain"}
+    served = [values[name].truth - gains[name].truth for name in values]
+    assert served == pytest.approx([served[0]] * len(served))

@@ -19,6 +19,7 @@ from obp.ope import (
     DoublyRobust,
     DoublyRobustWithShrinkage,
     InverseProbabilityWeighting,
+    ReplayMethod,
     SelfNormalizedDoublyRobust,
     SelfNormalizedInverseProbabilityWeighting,
     SlateIndependentIPS,
@@ -48,6 +49,14 @@ def main(source: Path, target: Path) -> None:
         "DRos": DoublyRobustWithShrinkage(lambda_=float(given["shrink"])),
     }
     found = {name: float(estimator.estimate_policy_value(**rounds)) for name, estimator in estimators.items()}
+    # obp does not clip: a logger that showed nothing more seldom has just the clipped weights
+    taken = given["action_dist"][np.arange(len(given["reward"])), given["action"]]
+    often = rounds | {"pscore": np.maximum(given["pscore"], taken / float(given["most"]))}
+    found["IPS clipped"] = float(InverseProbabilityWeighting().estimate_policy_value(**often))
+    certain = np.eye(given["action_dist"].shape[1])[given["action_dist"].argmax(axis=1)]
+    found["Replay"] = float(
+        ReplayMethod().estimate_policy_value(**rounds | {"action_dist": certain[:, :, None]})
+    )
     pages = {name: given[name] for name in ("slate_id", "position")}
     found["pages: IPS"] = float(
         SlateRewardInteractionIPS(len_list=int(given["slots"])).estimate_policy_value(
