@@ -154,7 +154,7 @@ def _covered() -> list[tuple[World, dict[str, OffPolicy]]]:
         "cascade-DR": ope.CascadeDR(),
         "RIPS, bootstrap": ope.IPS(interval="bootstrap", resamples=199),
     }
-    return [(ONE_SLOT, one), (SHORT, alone), (LIFTING, lifted)]
+    return [(ONE_SLOT, one), (SHORT, alone), (replace(LIFTING, pages=200), lifted)]
 
 
 def _held(world: World, kinds: dict[str, OffPolicy], logs: int) -> list[Line]:
