@@ -9,7 +9,7 @@ from typing import Self
 
 import numpy as np
 
-from bandits_vw import Configuration, Learner, Wabbit, some_learner, some_settings
+from bandits_vw import Configuration, Learner, Wabbit, near, some_learner, some_settings
 from honeyguide.config import Explore
 from honeyguide.evaluate.simulate.play import Play
 from honeyguide.evaluate.simulate.seen import time_of
@@ -125,8 +125,8 @@ class Tried:
 class Tuning:
     """Looks for the configuration of each explorer that earns most, on seeds that are not reported.
 
-    Learners are tried first, as epsilon-greedy; then each explorer tries settings on the best of them; what did best
-    goes on to a second season.
+    Learners are tried first, as epsilon-greedy: VW's own defaults, some at random, and as many near the best so far.
+    Then each explorer tries settings on the best of them; what did best goes on to a second season.
     """
 
     def __init__(self, setting: Setting, *, tries: int, seed: int, announce: Announce) -> None:
@@ -138,11 +138,19 @@ class Tuning:
 
     def run(self, explorers: Sequence[str]) -> list[Tried]:
         """The best of each explorer, the best of all first."""
-        learners = [some_learner(self._rng) for _ in range(self.tries)]
-        first = [self._try(Configuration("epsilon-greedy", "--epsilon 0.01", each)) for each in learners]
+        first: list[Tried] = []
+        for nth in range(self.tries):
+            first.append(self._try(Configuration("epsilon-greedy", "--epsilon 0.01", self._next(nth, first))))
         best = [each.configuration.learner for each in sorted(first, key=_worst_first)[-LEARNERS:]]
         found = [self._best_of(name, best) for name in explorers]
         return sorted(found, key=_worst_first)[::-1]
+
+    def _next(self, nth: int, tried: Sequence[Tried]) -> Learner:
+        if not tried:
+            return Learner()
+        if nth <= self.tries // 2:
+            return some_learner(self._rng)
+        return near(max(tried, key=_worst_first).configuration.learner, self._rng)
 
     def _best_of(self, explorer: str, learners: Sequence[Learner]) -> Tried:
         asked = {

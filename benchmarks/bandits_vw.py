@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
 
 import numpy as np
@@ -117,6 +117,13 @@ def some_learner(rng: np.random.Generator) -> Learner:
         plain=bool(rng.integers(2)),
         passes=int(rng.choice([1, 3])),
     )
+
+
+def near(learner: Learner, rng: np.random.Generator) -> Learner:
+    """A learner with two of its settings drawn anew."""
+    other = some_learner(rng)
+    changed = rng.permutation([each.name for each in fields(Learner)])[:2]
+    return replace(learner, **{name: getattr(other, name) for name in changed.tolist()})
 
 
 def some_settings(explorer: str, rng: np.random.Generator) -> str:

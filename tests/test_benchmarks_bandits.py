@@ -6,6 +6,7 @@ import io
 import json
 import random
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ sys.path.append(str(BENCHMARKS))
 try:
     from bandits_play import Tried
     from bandits_results import Played, least_lead, rows_of, standings
-    from bandits_vw import EXPLORERS, Configuration, Learner, some_learner, some_settings
+    from bandits_vw import EXPLORERS, Configuration, Learner, near, some_learner, some_settings
     from rivals.vw.pages import Slots, actions_of, drawn, workspace
     from rivals.vw.serve import serve
     from rivals.vw.speed import Timed
@@ -112,6 +113,16 @@ def test_places_are_drawn_as_often_as_the_pmf_says() -> None:
     rng = random.Random(0)
     counts = np.bincount([drawn([0.2, 0.0, 0.5, 0.3], rng) for _ in range(4000)], minlength=4)
     np.testing.assert_allclose(counts / 4000, [0.2, 0.0, 0.5, 0.3], atol=0.03)
+
+
+def test_a_learner_near_another_differs_in_two_settings_at_most() -> None:
+    rng = np.random.default_rng(0)
+    found = [near(LEARNER, rng) for _ in range(50)]
+    differing = [
+        sum(asdict(each)[name] != value for name, value in asdict(LEARNER).items()) for each in found
+    ]
+    assert max(differing) == 2
+    assert len(set(found)) > 10
 
 
 def test_what_vw_cannot_learn_by_is_not_asked_of_it() -> None:
