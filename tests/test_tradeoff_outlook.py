@@ -13,7 +13,7 @@ from honeyguide.explore.item_effects import ItemPrior
 from honeyguide.explore.kinds import Belief
 from honeyguide.explore.posterior import Prior
 from honeyguide.explore.shared import SharedPosterior
-from honeyguide.explore.tradeoff import LEVELS, Outlook, Tradeoff
+from honeyguide.explore.tradeoff import LEVELS, Outlook, Tradeoff, _removed, _shown
 from honeyguide.types import Candidates, Floats
 
 N, DIM = 40, 5
@@ -81,6 +81,21 @@ def test_an_item_that_few_have_seen_is_taken_to_reach_as_many_as_the_others() ->
     taught = outlook(replace(known, reach=reach)).taught
     assert taught[0] > 0
     assert (np.abs(outlook(known).taught - taught) < 0.25 * taught).all()
+
+
+def test_what_a_page_removes_is_the_same_by_the_smaller_and_by_the_larger_matrix() -> None:
+    rng = np.random.default_rng(3)
+    for seen in (2, 5, 9):
+        observed, target = rng.normal(size=(DIM, seen)), rng.normal(size=(DIM, 12))
+        left = np.linalg.solve(np.eye(DIM) + observed @ observed.T, target)
+        expected = (target**2).sum() - (target * left).sum()
+        assert _removed(observed, target) == pytest.approx(expected)
+
+
+def test_items_that_tie_share_the_place() -> None:
+    often = _shown(np.array([[3.0, 1.0, 1.0, 1.0], [2.0, 5.0, 0.0, 0.0]]), 2)
+    assert often == pytest.approx([(2 / 4 + 1) / 2, (2 / 4 + 1) / 2, 2 / 4 / 2, 2 / 4 / 2])
+    assert often.sum() == pytest.approx(2)
 
 
 def test_equal_requests_have_equal_plans() -> None:

@@ -176,7 +176,7 @@ class UserPosterior:
     def _add(self, user_id: str, statistics: NDArray[np.int64]) -> None:
         old = self._stats.get(user_id)
         new = statistics if old is None else old + statistics
-        if np.abs(new).max() > _HEADROOM:
+        if new.max() > _HEADROOM or new.min() < -_HEADROOM:
             raise InvalidInput(
                 f"user {user_id!r} has too many observations to add up exactly: forget or split it"
             )

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
+from scipy.linalg.lapack import dpotrf, dtrtrs
 
 from honeyguide.errors import InvalidInput
 from honeyguide.explore.about import About
@@ -33,7 +33,7 @@ from honeyguide.explore.posterior import UserPosterior
 from honeyguide.explore.shared import posterior_of
 from honeyguide.explore.shares import check_floor
 from honeyguide.explore.thompson import thompson_pmf
-from honeyguide.types import Candidates, Decision, Floats, Plan, State
+from honeyguide.types import Candidates, Decision, Floats, Plan, Rows, State
 
 LEVELS = (0.0, 0.1, 0.25, 0.5, 1.0)
 """The levels a request chooses among: 0 is exploit-only, 1 acts on the posterior's full width."""
@@ -134,16 +134,19 @@ class Tradeoff:
         k = min(self.page_size, len(scores))
         own = np.random.default_rng(self.seed).standard_normal((self._noise.shape[1], len(scores)))
         weights, items = about.spread(self._noise, own)  # each (draws, n): how far draws are from the mean
-        pages = [_top(scores + level * (weights + items), k) for level in LEVELS]  # each (draws, k)
-        value = np.array([scores[page].sum(axis=1).mean() for page in pages])
-        contenders = np.unique(pages[-1])
-        told = _told(about, contenders, pages)
+        first = np.argpartition(-scores, k - 1)[:k]
+        often = np.zeros((len(LEVELS), len(scores)))
+        often[0, first] = 1
+        for row, level in enumerate(LEVELS[1:], 1):
+            often[row] = _shown(scores + level * (weights + items), k)
+        contenders = np.flatnonzero(often[-1])
         others = _others(about, contenders)
         taught = [
-            _gain(scores, u * weights + z * items, k) + others * _gain(scores, z * items, k)
-            for u, z in np.sqrt(told)
+            _gain(scores + u * weights + z * items, first)
+            + (others * _gain(scores + z * items, first) if others else 0.0)
+            for u, z in np.sqrt(_told(about, contenders, often))
         ]
-        return Outlook(value, np.array(taught))
+        return Outlook(often @ scores, np.array(taught))
 
 
 def choose_level(
@@ -168,41 +171,50 @@ def choose_level(
     return Plan(LEVELS[best], reason, scores)
 
 
-def _top(scores: Floats, k: int) -> NDArray[np.int64]:
-    return np.argpartition(-scores, k - 1, axis=1)[:, :k]
+def _shown(scores: Floats, k: int) -> Floats:
+    """(n,): how often each item is on the best page of k, of those for every row of scores (draws, n); ties share."""
+    kth = np.partition(scores, -k, axis=1)[:, -k]
+    page = scores >= kth[:, None]
+    return np.asarray((page * (k / page.sum(axis=1, keepdims=True))).mean(axis=0))
 
 
-def _gain(scores: Floats, known: Floats, k: int) -> float:
-    """How much more than that of `scores` (n,) the best page earns once each row of `known` (draws, n) is added."""
-    then = scores + known
-    best = np.partition(then, -k, axis=1)[:, -k:].sum(axis=1)
-    return float((best - then[:, _top(scores[None], k)[0]].sum(axis=1)).mean())
+def _gain(then: Floats, first: Rows) -> float:
+    """How much more than the page `first` (k,) the best page earns, in the mean over rows of scores (draws, n)."""
+    k = len(first)
+    best = np.partition(then, -k, axis=1)[:, -k:].sum()
+    return float(best - then[:, first].sum()) / len(then)
 
 
-def _others(about: About, contenders: NDArray[np.int64]) -> float:
+def _others(about: About, contenders: Rows) -> float:
     """How many others are shown what this user may be: one that few have seen yet is taken to be like the rest."""
     return (
         0.0 if about.reach is None else float(np.maximum(about.reach, about.reach.mean())[contenders].mean())
     )
 
 
-def _told(about: About, contenders: NDArray[np.int64], pages: list[NDArray[np.int64]]) -> Floats:
-    """(levels, 2): which share of the contenders' variance one page of each level removes on average.
+def _told(about: About, contenders: Rows, often: Floats) -> Floats:
+    """(levels, 2): which share of the contenders' variance a page of each level removes on average.
 
-    First of what the user's weights make of it, then of what is the items' own.
+    First of what the user's weights make of it, then of what is the items' own. A level shows every item as `often`
+    (levels, n) says, and so much of an observation of it is expected.
     """
     root = about.belief.score_root(about.features)  # (d, n): rootᵀ·root is what the weights move together
     own = np.zeros(root.shape[1]) if about.own is None else about.own
     target = root[:, contenders]
     before = max(float((target**2).sum()), 1e-12), max(float(own[contenders].sum()), 1e-12)
-    shares = np.empty((len(pages), 2))
-    for row, page in enumerate(pages):
-        # expected information of a page: every item counts by how often this level shows it
-        often = np.bincount(page.ravel(), minlength=root.shape[1]) / len(page)
-        seen = np.flatnonzero(often)
-        weighted = root[:, seen] * np.sqrt(often[seen] / about.noise[seen])
-        inner = np.eye(len(root)) + weighted @ weighted.T
-        left = own / (1 + often * own / about.noise)
-        shares[row, 0] = 1 - (target * np.linalg.solve(inner, target)).sum() / before[0]
-        shares[row, 1] = 1 - left[contenders].sum() / before[1]
+    shares = np.empty((len(often), 2))
+    shares[:, 1] = 1 - (own / (1 + often * own / about.noise))[:, contenders].sum(axis=1) / before[1]
+    for row, each in enumerate(often):
+        seen = np.flatnonzero(each)
+        shares[row, 0] = _removed(root[:, seen] * np.sqrt(each[seen] / about.noise[seen]), target) / before[0]
     return np.clip(shares, 0.0, 1.0)
+
+
+def _removed(observed: Floats, target: Floats) -> float:
+    """What (d, m) observations of unit noise remove of the sum of squares of (d, t); the smaller matrix is solved."""
+    d, m = observed.shape
+    if m < d:
+        factor, _ = dpotrf(np.eye(m) + observed.T @ observed, lower=1)
+        return float((dtrtrs(factor, observed.T @ target, lower=1)[0] ** 2).sum())
+    factor, _ = dpotrf(np.eye(d) + observed @ observed.T, lower=1)
+    return float((target**2).sum() - (dtrtrs(factor, target, lower=1)[0] ** 2).sum())
