@@ -20,6 +20,7 @@ from honeyguide.fit import fit
 from honeyguide.interests.sequence.histories import Sequences
 from honeyguide.interests.users import History, ShopperModel
 from honeyguide.shop.honeyguide import Honeyguide
+from honeyguide.shop.recommend import after_query
 from honeyguide.shop.workspace import Workspace
 from honeyguide.types import Event
 from tests.shop_fixture import NOW, small_settings
@@ -108,6 +109,25 @@ def test_a_search_that_nobody_made_before_is_a_day_and_no_more(shop: Path) -> No
         state = after_search(opened.model, "garden gnome")
         assert not len(state.recent)
         assert len(state.days) == 1
+
+
+def test_a_search_puts_first_what_others_took_after_it(shop: Path) -> None:
+    with Honeyguide.open(shop) as opened:
+        rows = np.arange(len(opened.fitted.catalog))
+        start = opened.model.start()
+        for kind in KINDS:
+            wanted = after_query(opened.model, start, kind, rows, NOW)
+            taken = [opened.fitted.catalog.ids[row] for row in np.argsort(-wanted)[:4]]
+            assert all(item.startswith(kind) for item in taken)
+        unknown = after_query(opened.model, start, "garden gnome", rows, NOW)
+        assert not unknown.any()
+        found = opened.search("pizza", k=4, now=NOW)
+        wanted = after_query(opened.model, start, "pizza", rows, NOW)
+        best = max((item for item in found), key=lambda item: wanted[opened.fitted.catalog.row(item.item_id)])
+        without = opened.search("pizza number", k=4, now=NOW)  # nobody searched for that before
+        gained = {item.item_id: item.score for item in found}
+        assert gained[best.item_id] == max(gained.values())
+        assert {item.item_id for item in without} == set(gained)
 
 
 def after_search(model: ShopperModel, query: str) -> History:

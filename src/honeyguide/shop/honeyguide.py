@@ -33,6 +33,7 @@ from honeyguide.shop.recommend import (
     NextScorer,
     PosteriorScorer,
     Scorer,
+    after_query,
     best,
     listed,
     scorer_by,
@@ -249,17 +250,21 @@ class Honeyguide:
     ) -> tuple[Listed, ...]:
         """At most `k` items that a query may mean, what the user wants of them first; nothing is written down.
 
-        Without a user, what is popular comes first among what matches alike. InvalidInput, NotReady.
+        What others took after the same query comes first too, where a sequence model was fitted. Without a user, what
+        is popular comes first among what matches alike. InvalidInput, NotReady.
         """
+        time, history = now or self.clock(), self.model.start()
         ruling = self._book.ruling(rules)
         found = self._search.matches(query, ruling.allowed)
         rows = with_pins(found.rows, ruling)
         want = self.fitted.items.popularity[rows].astype(np.float64)
         if user_id is not None:
             check_user(user_id)
+            history = self.history(user_id)
             scorer = PosteriorScorer(self._learning.arms.belief_of(user_id), self.model, user_id)
-            want = scorer.scores(self.history(user_id), rows, to_us(now or self.clock()))
-        return self._listed(found.reranked(rows, want), rows, found.reasons(rows), ruling, k)
+            want = scorer.scores(history, rows, to_us(time))
+        wishes = (want, after_query(self.model, history, query, rows, time))
+        return self._listed(found.reranked(rows, *wishes), rows, found.reasons(rows), ruling, k)
 
     def popular(self, *, k: int = 10, rules: Rules | None = None) -> tuple[Listed, ...]:
         """At most `k` items that were taken most lately: for a visitor of whom nothing is known; NotReady."""

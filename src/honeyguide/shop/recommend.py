@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 import numpy as np
 
 from honeyguide.data.catalog import Catalog
+from honeyguide.data.table import to_us
 from honeyguide.errors import InvalidInput, NotReady
 from honeyguide.interests.heads import HEAD_KINDS, Heads
 from honeyguide.interests.users import History, ShopperModel
 from honeyguide.retrieve.diversity import choose, make_diverse
 from honeyguide.shop.rules import Ruling
-from honeyguide.types import Candidates, EventKind, Floats, Policy, Rows, Vectors
+from honeyguide.types import Candidates, Event, EventKind, Floats, Policy, Rows, Vectors
 
 WIDE = 5
 """Recommendations are ranked among as many times [explore] candidates."""
@@ -55,6 +57,17 @@ class NextScorer:
     def scores(self, history: History, rows: Rows, now_us: int) -> Floats:
         """(n,) in 0..1, by the logarithm of the chance."""
         return self._model.likely(history, rows, now_us).astype(np.float64)
+
+
+def after_query(model: ShopperModel, history: History, query: str, rows: Rows, time: datetime) -> Floats:
+    """(n,) in 0..1: how likely each item is taken next by who did all that, and now searches for `query`.
+
+    The query is read as the newest event. 0 where no sequence model was fitted, or it never saw the query.
+    """
+    asked = model.fold(history, Event("asked now", time, "who asks", "search", query=query))
+    if model.sequence is None or len(asked.recent) == len(history.recent):
+        return np.zeros(len(rows))
+    return model.likely(asked, rows, to_us(time)).astype(np.float64)
 
 
 class HeadScorer:

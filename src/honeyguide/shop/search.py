@@ -29,11 +29,9 @@ class Matches:
     words: Floats
     meaning: Floats
 
-    def reranked(self, rows: Rows, want: Floats) -> Floats:
-        """(r,) in 0..1.2: how well some items match, and a little of how much each is wanted (r,)."""
-        low = want.min(initial=np.inf)
-        width = want.max(initial=-np.inf) - low
-        wanted = (want - low) / width if width > 0 else np.zeros(len(rows))
+    def reranked(self, rows: Rows, *wishes: Floats) -> Floats:
+        """(r,): how well some items match, in 0..1, and 0.2 of each of the ways in which they are wanted (r,)."""
+        wanted = sum(_span(wish) for wish in wishes)
         return np.asarray((self.words[rows] + self.meaning[rows]) / 2 + _WANT * wanted)
 
     def reasons(self, rows: Rows) -> tuple[str, ...]:
@@ -63,6 +61,13 @@ class Search:
         meaning = np.maximum(finding.text_likeness(finding.query_vector(asked)).astype(np.float64), 0.0)
         rows = np.flatnonzero(allowed & (words + meaning > 0))
         return Matches(rows[largest((words + meaning)[rows], _FOUND)] if len(rows) else rows, words, meaning)
+
+
+def _span(wish: Floats) -> Floats:
+    """(n,) in 0..1: from the least wanted to the most; 0 where all are wanted alike."""
+    low = wish.min(initial=np.inf)
+    width = wish.max(initial=-np.inf) - low
+    return (wish - low) / width if width > 0 else np.zeros(len(wish))
 
 
 def _why(words: float, meaning: float) -> str:
