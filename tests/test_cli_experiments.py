@@ -104,15 +104,15 @@ def test_a_shop_without_an_experiment_is_told_how_to_set_one_up(
     assert (code, out, "arms = [" in err, "[experiment]" in err) == (4, "", True, True)
     settings(shop, ("greedy=0.5", "tradeof=0.5"))
     code, _, err = run(capsys, "experiment", shop)
-    assert (code, "there is no policy 'tradeof'" in err) == (3, True)
+    assert (code, "there is no policy 'tradeof'" in " ".join(err.split())) == (3, True)
 
 
 def test_a_shop_that_served_nothing_says_so(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = run(capsys, "apprentice", shop)
-    assert (code, "nothing was served yet" in err) == (4, True)
+    assert (code, "nothing was served yet" in " ".join(err.split())) == (4, True)
     serve(shop, None, days=1)
     code, _, err = run(capsys, "apprentice", shop, *LATER)
-    assert (code, "ranking=[...]" in err) == (4, True)
+    assert (code, "ranking=[...]" in " ".join(err.split())) == (4, True)
 
 
 def test_the_learned_policy_is_compared_with_the_shops_ranking(
@@ -154,4 +154,4 @@ def test_a_page_can_be_ranked_from_the_command_line_and_no_policy_is_asked_what_
     code, out, _ = run(capsys, "decide", shop, "user-1", *words, "--now", "2026-06-01")
     assert (code, "For user-1, the shop's own ranking" in out) == (0, True)
     code, _, err = run(capsys, "evaluate", shop, "--what-if", "level=0", *LATER)
-    assert (code, "what the shop ranked itself" in err) == (4, True)
+    assert (code, "what the shop ranked itself" in " ".join(err.split())) == (4, True)

@@ -115,10 +115,10 @@ def test_the_chance_of_a_level_that_was_drawn_comes_back() -> None:
 def test_a_decision_from_before_there_was_what_may_be_left_out_is_still_read() -> None:
     old = sample_decision(0)
     assert (old.candidates.groups, old.candidates.fresh, old.candidates.leads) == (None, None, None)
-    assert (old.pins, old.plan.chance) == ((), None)
+    assert (old.pins, old.plan.chance, old.slots) == ((), None, None)
     fields = msgspec.msgpack.decode(BLOB[6:])
-    assert fields[-5:] == [None, [], None, None, None]
-    for written in (2, 3, 5):
+    assert fields[-6:] == [None, [], None, None, None, None]
+    for written in (1, 3, 4, 6):
         blob = sealed(DECISION, msgspec.msgpack.encode(fields[:-written]))
         assert same_entry(decode(blob), old)
         assert same_content(blob, encode(old))

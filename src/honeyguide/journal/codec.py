@@ -57,6 +57,7 @@ class _Decision(msgspec.Struct, array_like=True, frozen=True):
     chance: float | None = None
     fresh: bytes | None = None
     leads: bytes | None = None
+    slots: list[int] | None = None
 
 
 class _Event(msgspec.Struct, array_like=True, frozen=True):
@@ -187,6 +188,7 @@ def _pack_decision(decision: Decision) -> _Decision:
         chance=None if plan.chance is None else float(plan.chance),
         fresh=_raw_or_none(candidates.fresh, "b1", "fresh"),
         leads=_raw_or_none(candidates.leads, "f8", "leads"),
+        slots=None if decision.slots is None else list(decision.slots),
     )
 
 
@@ -218,6 +220,7 @@ def _unpack_decision(packed: _Decision) -> Decision:
         why=tuple(packed.why),
         page_size=packed.page_size,
         pins=tuple(packed.pins),
+        slots=None if packed.slots is None else tuple(packed.slots),
     )
 
 
