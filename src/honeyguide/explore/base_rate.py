@@ -19,7 +19,7 @@ from honeyguide.types import Floats, Rows, Vectors
 LEAST, MOST = 1e-3, 0.95
 """What is expected of anything: rewards are weighed by one over it."""
 RIDGES = (1.0, 10.0, 100.0, 1000.0)
-_MOST_ROWS = 300_000
+MOST_ROWS = 300_000
 """Rows that are learned from: those of whole users, drawn where there are more."""
 
 
@@ -49,7 +49,7 @@ def learn_base_rate(
     Users' rows begin at `starts` (u + 1,); `looked` (r,) are the chances that the rows were looked at. How far the
     weights of standardised features are held to 0 is chosen by what one half of the users says of the other.
     """
-    some = some_users(starts, _MOST_ROWS, np.random.default_rng(seed))
+    some = some_users(starts, MOST_ROWS, np.random.default_rng(seed))
     features, rewards, looked = features[some.rows], rewards[some.rows], looked[some.rows]
     if not 0 < rewards.sum() < len(rewards):  # nothing tells rows apart
         return BaseRate(np.zeros(features.shape[1]), _logit(rewards, looked)), RIDGES[-1]

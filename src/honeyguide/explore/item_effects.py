@@ -18,15 +18,14 @@ from scipy.special import gammaln
 
 from honeyguide.artifacts import pack_strings, unpack_strings
 from honeyguide.errors import InvalidInput
-from honeyguide.explore.base_rate import LEAST, MOST, logistic, some_users
+from honeyguide.explore.base_rate import LEAST, MOST, MOST_ROWS, logistic, some_users
+from honeyguide.explore.posterior import STEP
 from honeyguide.types import Floats, Rows, State, Vectors
 
-_STEP = 2.0**-32
 _VARIANCES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.8, 1.2, 2.0)
 _MEANS = (-0.5, -0.25, 0.0, 0.25, 0.5, 0.8, 1.2, 2.0)
 _SURELY = 2.0  # nats that a greater variance must be likelier by: two standard errors
 _FOLDS = 5
-_MOST_ROWS = 300_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ class ItemEffects:
 
     def of(self, item_ids: Sequence[str], fresh: NDArray[np.bool_] | None) -> tuple[Floats, Floats]:
         """(n,) means and (n,) variances of the items' effects, in logits."""
-        sums = np.array([self._items.get(item, self._nothing) for item in item_ids]) * (_STEP / self.noise)
+        sums = np.array([self._items.get(item, self._nothing) for item in item_ids]) * (STEP / self.noise)
         mean, variance = np.zeros(len(sums)), np.full(len(sums), self.prior.variance)
         if fresh is not None:
             mean[fresh], variance[fresh] = self.prior.fresh_mean, self.prior.fresh_variance
@@ -70,7 +69,7 @@ class ItemEffects:
         self, user_id: str, item_ids: Sequence[str], information: Floats, scores: Floats, *, sign: int = 1
     ) -> None:
         """Count what a user's reactions to (k,) shown items tell of them; `sign` -1 takes it back."""
-        parts = sign * np.rint(np.stack([information, scores], axis=1) / _STEP).astype(np.int64)
+        parts = sign * np.rint(np.stack([information, scores], axis=1) / STEP).astype(np.int64)
         for item, part in zip(item_ids, parts, strict=True):
             self._add(user_id, item, part)
 
@@ -135,7 +134,7 @@ def learn_item_prior(
     chances that the rows were looked at.
     """
     rng = np.random.default_rng(seed)
-    rows = some_users(starts, _MOST_ROWS, rng).rows
+    rows = some_users(starts, MOST_ROWS, rng).rows
     names, at = np.unique(items[rows], return_inverse=True)
     fold = rng.integers(_FOLDS, size=len(names))[at]
     expected = np.zeros(len(rows))

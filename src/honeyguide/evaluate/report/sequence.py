@@ -85,15 +85,11 @@ def _found(ndcg: Curve, recall: Curve) -> Markup:
 
 
 def _wanted(names: list[str], curves: dict[str, Curve]) -> Markup:
-    lines = [
-        Series(_ASKED[name], f"c{place}", _bands(curves[f"held_out {name}"]))
-        for place, name in enumerate(names, 1)
-    ]
     return figure(
-        partial(
-            line_chart,
-            lines,
-            [f"epoch {epoch}" for epoch in curves["ndcg"].steps],
+        _by_epoch(
+            names,
+            curves,
+            "held_out ",
             label="Line chart: how far what is likely next is from what else is wanted, by epoch.",
             decimals=3,
             height=220.0,
@@ -105,15 +101,11 @@ def _wanted(names: list[str], curves: dict[str, Curve]) -> Markup:
 
 
 def _weights(names: list[str], curves: dict[str, Curve]) -> Markup:
-    lines = [
-        Series(_ASKED[name], f"c{place}", _bands(curves[_WEIGHT + name]))
-        for place, name in enumerate(names, 1)
-    ]
     return figure(
-        partial(
-            line_chart,
-            lines,
-            [f"epoch {epoch}" for epoch in curves["ndcg"].steps],
+        _by_epoch(
+            names,
+            curves,
+            _WEIGHT,
             label="Line chart: the weights of what is wanted beside, by epoch.",
             decimals=2,
             height=200.0,
@@ -121,6 +113,17 @@ def _weights(names: list[str], curves: dict[str, Curve]) -> Markup:
         title="How much each counts",
         note="Beside telling what followed, which counts 1. At 0 the model learned without.",
     )
+
+
+def _by_epoch(
+    names: list[str], curves: dict[str, Curve], of: str, *, label: str, decimals: int, height: float
+) -> partial[Markup]:
+    """A line for each name, of the curve that is called `of` and the name."""
+    lines = [
+        Series(_ASKED[name], f"c{place}", _bands(curves[of + name])) for place, name in enumerate(names, 1)
+    ]
+    epochs = [f"epoch {epoch}" for epoch in curves["ndcg"].steps]
+    return partial(line_chart, lines, epochs, label=label, decimals=decimals, height=height)
 
 
 def _forecast(quality: ForecastQuality) -> Markup:
