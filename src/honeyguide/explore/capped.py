@@ -9,16 +9,15 @@ import numpy as np
 
 from honeyguide.errors import InvalidInput
 from honeyguide.explore.determinantal import Determinantal
-from honeyguide.explore.diverse import INNER, Diverse, Inner
-from honeyguide.explore.posterior import UserPosterior
-from honeyguide.types import Candidates, Decision, Floats, Plan, State
+from honeyguide.explore.diverse import INNER, Around, Diverse, Inner
+from honeyguide.types import Candidates, Floats, State
 
 _INNER: MappingProxyType[str, type[Inner]] = MappingProxyType(
     {**INNER, "Diverse": Diverse, "Determinantal": Determinantal}
 )
 
 
-class Capped:
+class Capped(Around):
     """Another policy, by which fresh items take a share of every slot at most: so many of a page's, in expectation.
 
     New items then get traffic in proportion to the probability that they deserve it, as the inner policy's win-shares
@@ -34,23 +33,8 @@ class Capped:
             raise InvalidInput(
                 f"a capped policy is made of one of {', '.join(_INNER)}, got {type(inner).__name__}"
             )
-        self.inner = inner
         self.share = float(share)
-        self.name = name or f"capped-{share:g}-{inner.name}"
-
-    @property
-    def posterior(self) -> UserPosterior:
-        """The inner policy's."""
-        return self.inner.posterior
-
-    @property
-    def floor(self) -> float:
-        """The inner policy's."""
-        return self.inner.floor
-
-    def plan(self, candidates: Candidates) -> Plan:
-        """The inner policy's plan."""
-        return self.inner.plan(candidates)
+        super().__init__(inner, name or f"capped-{share:g}-{inner.name}")
 
     def probabilities(
         self, candidates: Candidates, rng: np.random.Generator, *, level: float | None = None
@@ -70,18 +54,6 @@ class Capped:
         found[fresh] = least + part * (pmf[fresh] - least)
         found[old] = part * pmf[old] + (1 - part) * (1 - floors) * without
         return np.asarray(found / found.sum())
-
-    def update(self, decision: Decision, rewards: Floats) -> None:
-        """Teach the inner policy."""
-        self.inner.update(decision, rewards)
-
-    def retract(self, decision: Decision, rewards: Floats) -> None:
-        """Undo an update to the bit."""
-        self.inner.retract(decision, rewards)
-
-    def forget(self, user_id: str) -> None:
-        """Unlearn a user to the bit."""
-        self.inner.forget(user_id)
 
     def state(self) -> State:
         """The inner policy's state, and the settings."""

@@ -51,7 +51,41 @@ INNER: MappingProxyType[str, type[Inner]] = MappingProxyType(
 )
 
 
-class Diverse:
+class Around:
+    """What policies share that are made of another one: it believes, plans and learns, they change what is drawn."""
+
+    def __init__(self, inner: Inner, name: str) -> None:
+        self.inner = inner
+        self.name = name
+
+    @property
+    def posterior(self) -> UserPosterior:
+        """The inner policy's."""
+        return self.inner.posterior
+
+    @property
+    def floor(self) -> float:
+        """The inner policy's."""
+        return self.inner.floor
+
+    def plan(self, candidates: Candidates) -> Plan:
+        """The inner policy's plan."""
+        return self.inner.plan(candidates)
+
+    def update(self, decision: Decision, rewards: Floats) -> None:
+        """Teach the inner policy."""
+        self.inner.update(decision, rewards)
+
+    def retract(self, decision: Decision, rewards: Floats) -> None:
+        """Undo an update to the bit."""
+        self.inner.retract(decision, rewards)
+
+    def forget(self, user_id: str) -> None:
+        """Unlearn a user to the bit."""
+        self.inner.forget(user_id)
+
+
+class Diverse(Around):
     """Another policy, for which what is like the page so far is worth less: maximal marginal relevance.
 
     An item's expected reward falls by diversity / (1 - diversity) · width · likeness. Likeness in 0..1 is that to the
@@ -77,42 +111,15 @@ class Diverse:
             raise InvalidInput(
                 f"a diverse policy is made of one of {', '.join(INNER)}, got {type(inner).__name__}"
             )
-        self.inner = inner
         self.diversity = diversity
         self.like = like
-        self.name = name or f"{self.kind}-{diversity:g}-{inner.name}"
-
-    @property
-    def posterior(self) -> UserPosterior:
-        """The inner policy's."""
-        return self.inner.posterior
-
-    @property
-    def floor(self) -> float:
-        """The inner policy's."""
-        return self.inner.floor
-
-    def plan(self, candidates: Candidates) -> Plan:
-        """The inner policy's plan on an empty page."""
-        return self.inner.plan(candidates)
+        super().__init__(inner, name or f"{self.kind}-{diversity:g}-{inner.name}")
 
     def probabilities(
         self, candidates: Candidates, rng: np.random.Generator, *, level: float | None = None
     ) -> Floats:
         """(n,): the inner policy's answer when what is like the page is worth less."""
         return self.inner.probabilities(self._penalised(candidates), rng, level=level)
-
-    def update(self, decision: Decision, rewards: Floats) -> None:
-        """Teach the inner policy."""
-        self.inner.update(decision, rewards)
-
-    def retract(self, decision: Decision, rewards: Floats) -> None:
-        """Undo an update to the bit."""
-        self.inner.retract(decision, rewards)
-
-    def forget(self, user_id: str) -> None:
-        """Unlearn a user to the bit."""
-        self.inner.forget(user_id)
 
     def state(self) -> State:
         """The inner policy's state, and the settings."""
