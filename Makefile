@@ -36,7 +36,7 @@ bench-setup: .venv/.installed .venv-rivals/rectools/.installed .venv-rivals/recb
 
 .venv/.installed: pyproject.toml constraints.txt
 	python3 -m venv .venv
-	$(PY) -m pip install --quiet -c constraints.txt -e '.[train,track,demo,dev]'
+	$(PY) -m pip install --quiet -c constraints.txt -e '.[train,track,demo,serve,postgres,dev]'
 	touch $@
 
 clean:
