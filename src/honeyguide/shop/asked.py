@@ -47,6 +47,17 @@ def ranked_rows(
     return catalog.rows(list(ranking))
 
 
+def candidate_rows(catalog: Catalog, candidates: Sequence[str], ranking: Sequence[str] | None) -> Rows:
+    """The rows of the only items that a page may hold; UnknownItem, InvalidInput where that is none."""
+    if isinstance(candidates, str) or not len(candidates):
+        raise InvalidInput(
+            f"candidates are a list of item ids, got {candidates!r}: leave them out for all items"
+        )
+    if ranking is not None:
+        raise InvalidInput("a ranking says by itself what is shown: leave the candidates out, or the ranking")
+    return catalog.rows(list(dict.fromkeys(candidates)))
+
+
 def check_shown(catalog: Catalog, item_id: str, decision: Decision) -> None:
     """InvalidInput where a decision did not show an item, UnknownItem where there is none of that id."""
     if item_id in decision.item_ids:

@@ -125,16 +125,7 @@ class _Basket:
         self._count += len(fresh)
 
     def _within(self, rows: Rows, most: int) -> Rows:
-        if self._limits is None:
-            return rows[:most]
-        found: list[int] = []
-        for row in rows[self._limits.free[rows]].tolist():
-            if len(found) == most:
-                break
-            if self._limits.free[row]:
-                self._limits.take(row)
-                found.append(row)
-        return np.array(found, dtype=np.int64)
+        return within(self._limits, rows, most)
 
     @property
     def room(self) -> int:
@@ -144,6 +135,20 @@ class _Basket:
     def rows(self) -> Rows:
         """What was taken, in the order it was taken."""
         return np.concatenate(self._parts)
+
+
+def within(limits: Limits | None, rows: Rows, most: int) -> Rows:
+    """The first `most` of some rows that the limits leave free; what is taken counts."""
+    if limits is None:
+        return rows[:most]
+    found: list[int] = []
+    for row in rows[limits.free[rows]].tolist():
+        if len(found) == most:
+            break
+        if limits.free[row]:
+            limits.take(row)
+            found.append(row)
+    return np.array(found, dtype=np.int64)
 
 
 def _interleave(shelves: list[Rows]) -> Rows:

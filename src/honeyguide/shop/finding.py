@@ -22,7 +22,7 @@ class Finding:
     def __init__(self, models: Path, items: Path, catalog: str) -> None:
         """`items` is the catalogue's file, and `catalog` the version of it that they have to be of."""
         self.items = items
-        self._models = models
+        self.models = models
         self._catalog = catalog
 
     @cached_property
@@ -60,11 +60,11 @@ class Finding:
         from honeyguide.plm.serving import open_encoder
 
         version = str(self._load(TEXTS).meta["encoder"])
-        return open_encoder(artifacts.load(self._models, "encoder", version), prompt="query")
+        return open_encoder(artifacts.load(self.models, "encoder", version), prompt="query")
 
     def _load(self, name: str) -> Artifact:
         try:
-            found = artifacts.load(self._models, name)
+            found = artifacts.load(self.models, name)
         except NoArtifact:
             raise NotReady("the shop was fitted before items were compared. Run: honeyguide fit") from None
         if found.meta["catalog"] != self._catalog:

@@ -18,11 +18,12 @@ from honeyguide.errors import InvalidInput
 from honeyguide.explore.decide import Request, decide, stream
 from honeyguide.explore.diverse import Inner
 from honeyguide.interests.users import DAY_US, History
-from honeyguide.journal.protocol import Journal
+from honeyguide.journal.protocol import Entry, Erasure, Journal
 from honeyguide.journal.sqlite import SqliteJournal
-from honeyguide.shop.asked import check_drawn, check_shown, check_user, ranked_rows
+from honeyguide.shop.asked import candidate_rows, check_drawn, check_shown, check_user, ranked_rows
 from honeyguide.shop.beliefs import Beliefs, UserInterest
-from honeyguide.shop.candidates import CandidateSource
+from honeyguide.shop.candidates import CandidateSource, within
+from honeyguide.shop.erasing import without
 from honeyguide.shop.explain import Explainer
 from honeyguide.shop.learning import Learning
 from honeyguide.shop.models import Fitted, load_fitted
@@ -100,6 +101,7 @@ class Honeyguide:
         exclude: Collection[str] = (),
         rules: Rules | None = None,
         ranking: Sequence[str] | None = None,
+        candidates: Sequence[str] | None = None,
         decision_id: str | None = None,
     ) -> Decision:
         """A page of `k` items for this user, with propensities; in the journal before it is returned.
@@ -107,8 +109,37 @@ class Honeyguide:
         `exclude` are item ids not to show, nor to pin, and `rules` narrow the shop's own; boosts and diversity are
         for `recommend`, for what is drawn is the policy's own answer. What is pinned is not drawn. A user who was
         never seen gets the prior over users. `ranking` are item ids in the shop's own order: but for the users of
-        [apprentice] share they are served as they are, and the policy learns beside it. UnknownItem, InvalidInput.
+        [apprentice] share they are served as they are, and the policy learns beside it. `candidates` are the only
+        items that the page is drawn from. UnknownItem, InvalidInput.
         """
+        decision = self.draw(
+            user_id,
+            k=k,
+            now=now,
+            surface=surface,
+            exclude=exclude,
+            rules=rules,
+            ranking=ranking,
+            candidates=candidates,
+            decision_id=decision_id,
+        )
+        self.record([decision])
+        return decision
+
+    def draw(
+        self,
+        user_id: str,
+        *,
+        k: int | None = None,
+        now: datetime | None = None,
+        surface: str = "default",
+        exclude: Collection[str] = (),
+        rules: Rules | None = None,
+        ranking: Sequence[str] | None = None,
+        candidates: Sequence[str] | None = None,
+        decision_id: str | None = None,
+    ) -> Decision:
+        """What `decide` returns, not yet written down: show no page before `record` has returned."""
         check_user(user_id)
         time = now or self.clock()
         now_us = to_us(time)
@@ -122,25 +153,21 @@ class Honeyguide:
             usual = min(usual, len(ranked))
             if self._apprentice.arm_named(user_id) == SHOPS_OWN:
                 ruling = replace(ruling, pins=dict(enumerate(ranked[: usual if k is None else k].tolist())))
-        rows = self._candidates(history, now_us, rng, ruling, ranked)
+        among = None if candidates is None else candidate_rows(self.fitted.catalog, candidates, ranking)
+        rows = self._candidates(history, now_us, rng, ruling, ranked, among)
         horizon, moves = self.settings.explore.horizon_days, self.fitted.transitions
-        candidates = offer(
-            self.model, user_id, history, rows, now_us, horizon_days=horizon, transitions=moves
-        )
+        offered = offer(self.model, user_id, history, rows, now_us, horizon_days=horizon, transitions=moves)
         size = min(usual, len(rows)) if k is None else k
         splits = (self._experiment, None if ranked is None else self._apprentice)
-        decision = decide(
+        return decide(
             policy,
-            candidates,
+            offered,
             k=size,
             pins=ruling.places(rows, size),
             request=Request(name, time, surface, labelled(policy.name, splits), self.fitted.version),
             rng=rng,
-            explain=self._explainer.of(history, rows, candidates.features, now_us),
+            explain=self._explainer.of(history, rows, offered.features, now_us),
         )
-        self.journal.append([decision])
-        self._learning.catch_up()
-        return decision
 
     def feedback(
         self,
@@ -157,6 +184,21 @@ class Honeyguide:
         Where the same was recorded before, the event that was recorded first comes back. UnknownDecision,
         UnknownItem, InvalidInput where that decision did not show that item.
         """
+        event = self.reaction(decision_id, item_id, kind, now=now, event_id=event_id, value=value)
+        self.record([event])
+        return event
+
+    def reaction(
+        self,
+        decision_id: str,
+        item_id: str,
+        kind: EventKind,
+        *,
+        now: datetime | None = None,
+        event_id: str | None = None,
+        value: float | None = None,
+    ) -> Event:
+        """What `feedback` returns, not yet written down, unless it was before."""
         decision = self.journal.decision(decision_id)
         check_shown(self.fitted.catalog, item_id, decision)
         event = Event(
@@ -172,9 +214,40 @@ class Honeyguide:
         first = self._learning.feedback(event.event_id)
         if first is not None and replace(event, time=first.time) == first:
             return first
-        self.journal.append([event])
-        self._learning.catch_up()
         return event
+
+    def record(self, entries: Sequence[Entry]) -> int:
+        """Write down all of these or none, durably, and learn from them; how many were new.
+
+        An event may be of any kind, also one that no decision led to. InvalidInput, UnknownDecision, JournalError.
+        """
+        new = self.journal.append(entries)
+        self._learning.catch_up()
+        return new
+
+    def catch_up(self) -> int:
+        """Learn from what other processes wrote down; how many entries of the journal that leaves unlearned."""
+        self._learning.catch_up()
+        return self._learning.behind()
+
+    def save(self) -> None:
+        """Store what was learned beside its journal offset, so that the next open begins there."""
+        self._learning.save()
+
+    def erase(self, user_id: str) -> Erasure:
+        """Remove a user: from the journal, from what was learned, and from what was fitted of them alone.
+
+        What is then believed equals, to the bit, what would be had their part of the journal never been. The files
+        that were imported are left as they are, and so is what the last fit learned from all users together. It
+        rewrites the journal's file, which takes a while. The receipt names nobody.
+        """
+        check_user(user_id)
+        self._learning.catch_up()
+        erasure = self.journal.erase(user_id)
+        self.fitted = without(self.fitted, user_id)
+        self._beliefs = Beliefs(self.model, self.fitted)
+        self._learning.erase(user_id, self.fitted)
+        return erasure
 
     def interests(
         self, user_id: str, *, now: datetime | None = None, top: int = 10
@@ -316,7 +389,7 @@ class Honeyguide:
 
     def close(self) -> None:
         """Store what was learned beside its journal offset, and let go of the files."""
-        self._learning.save()
+        self.save()
         self.journal.close()
 
     def __enter__(self) -> Self:
@@ -334,11 +407,14 @@ class Honeyguide:
         rng: np.random.Generator,
         ruling: Ruling,
         ranked: Rows | None,
+        among: Rows | None,
     ) -> Rows:
         limits = ruling.limits(np.arange(len(self.fitted.items))) if ruling.groups else None
         if limits is not None:
             for row in ruling.pins.values():
                 limits.take(row)
+        if among is not None:
+            return with_pins(within(limits, among[ruling.allowed[among]], len(among)), ruling)
         rows = self._source.rows(history, now_us, rng, allowed=ruling.allowed, limits=limits, first=ranked)
         return with_pins(rows, ruling)
 

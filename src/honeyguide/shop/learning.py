@@ -59,6 +59,17 @@ class Learning:
                 if isinstance(record.entry, Event):
                     self._remember(record.entry)
 
+    def behind(self) -> int:
+        """How many entries of the journal are not yet learned from."""
+        return max(self._journal.end() - self._learner.offset, 0)
+
+    def erase(self, user_id: str, fitted: Fitted) -> None:
+        """Unlearn a user to the bit; `fitted` is what was fitted without them. Goes with `Journal.erase`."""
+        self._fitted = fitted
+        self._learner.erase(user_id)
+        self._folded.pop(user_id, None)
+        self._feedback = {name: event for name, event in self._feedback.items() if event.user_id != user_id}
+
     def save(self) -> None:
         """Store what was learned beside its journal offset."""
         self._journal.save_state(self._learner.offset, {**self._learner.state(), _FITTED_AS: self._stamp})
