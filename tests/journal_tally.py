@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from random import Random
 from typing import Self
 
 import numpy as np
 
 from honeyguide.artifacts import pack_strings, unpack_strings
-from honeyguide.checks.journal import sample_decision
+from honeyguide.checks.journal import sample_decision, sample_feedback
 from honeyguide.errors import InvalidInput
 from honeyguide.journal.codec import to_us
 from honeyguide.journal.learner import Learner
@@ -95,3 +96,18 @@ def expected_tally(entries: Iterable[Entry], watermark_us: int) -> Tally:
 def decisions(users: Sequence[str], *, hours_apart: float = 5.0) -> list[Decision]:
     """One decision per name, some hours apart."""
     return [sample_decision(i, user, hours=hours_apart * i) for i, user in enumerate(users)]
+
+
+def busy_day(users: list[str]) -> list[Entry]:
+    """Pages, feedback and events of many users, in a random order, with the user's name in every id."""
+    rng = Random(5)
+    entries: list[Entry] = []
+    for number in range(600):
+        user = rng.choice(users)
+        decision = sample_decision(number, user, hours=number)
+        event = Event(
+            f"{user}/{number}", decision.time, user, "view", user * rng.randint(1, 30), session_id=user
+        )
+        more: list[Entry] = [decision, event, sample_feedback(decision, 0)]
+        entries += more[: rng.randint(1, 3)]
+    return entries

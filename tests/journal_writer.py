@@ -3,12 +3,12 @@
 import sys
 
 from honeyguide.checks.journal import sample_decision, sample_feedback
-from honeyguide.journal.sqlite import SqliteJournal
+from honeyguide.journal.open import open_journal
 from tests.journal_tally import new_learner
 
 
-def main(path: str, first: int, count: int) -> None:
-    journal = SqliteJournal(path)
+def main(place: str, first: int, count: int) -> None:
+    journal = open_journal(place)
     learner = new_learner()
     say("ready")
     for number in range(first, first + count):

@@ -3,17 +3,15 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from random import Random
 
 import apsw
 import pytest
 
-from honeyguide.checks.journal import sample_decision, sample_entries, sample_feedback
+from honeyguide.checks.journal import sample_decision, sample_entries
 from honeyguide.errors import InvalidInput, JournalError
-from honeyguide.journal.protocol import Counts, Entry
+from honeyguide.journal.protocol import Counts
 from honeyguide.journal.sqlite import SqliteJournal
-from honeyguide.types import Event
-from tests.journal_tally import new_learner
+from tests.journal_tally import busy_day, new_learner
 
 
 @pytest.fixture
@@ -30,21 +28,6 @@ def journal(path: Path) -> Iterator[SqliteJournal]:
 
 def on_disk(path: Path) -> bytes:
     return b"".join(file.read_bytes() for file in path.parent.glob(path.name + "*"))
-
-
-def busy_day(users: list[str]) -> list[Entry]:
-    """Pages, feedback and events of many users, in a random order, with the user's name in every id."""
-    rng = Random(5)
-    entries: list[Entry] = []
-    for number in range(600):
-        user = rng.choice(users)
-        decision = sample_decision(number, user, hours=number)
-        event = Event(
-            f"{user}/{number}", decision.time, user, "view", user * rng.randint(1, 30), session_id=user
-        )
-        more: list[Entry] = [decision, event, sample_feedback(decision, 0)]
-        entries += more[: rng.randint(1, 3)]
-    return entries
 
 
 def test_no_byte_of_an_erased_user_is_left(journal: SqliteJournal, path: Path) -> None:

@@ -1,33 +1,46 @@
 """Whatever happens to a journal and its learner, live learning, replay and an independent model agree."""
 
+from collections.abc import Callable
+from functools import partial
+from itertools import count
 from pathlib import Path
-from shutil import rmtree
-from tempfile import mkdtemp
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
-from honeyguide.checks.journal import journal_entries, sample_decision, sample_feedback
+from honeyguide.checks.journal import MakeJournal, journal_entries, sample_decision, sample_feedback
 from honeyguide.checks.policy import equal_states
 from honeyguide.journal.codec import to_us
+from honeyguide.journal.memory import MemoryJournal
+from honeyguide.journal.open import open_journal
 from honeyguide.journal.protocol import Entry
 from honeyguide.journal.sqlite import SqliteJournal
 from honeyguide.types import Decision
 from tests.journal_tally import expected_tally, new_learner
+
+if TYPE_CHECKING:
+    from tests.postgres_server import PostgresServer
 
 USERS = ("ann", "bob", "cai")
 KINDS = ("view", "click", "cart", "purchase", "dismiss", "impression")
 
 
 class Shop(RuleBasedStateMachine):
-    """A journal on disk, a live learner beside it, and the list of what should be in the journal."""
+    """A journal, a live learner beside it, and the list of what should be in the journal."""
 
-    def __init__(self) -> None:
+    def __init__(self, place: Callable[[], MakeJournal]) -> None:
         super().__init__()
-        self.folder = Path(mkdtemp(prefix="journal-"))
-        self.journal = SqliteJournal(self.folder / "journal.db")
+        self.open = place()
+        self.journal = self.open()
         self.learner = new_learner()
         self.entries: list[Entry] = []
         self.made = 0
@@ -35,7 +48,6 @@ class Shop(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.journal.close()
-        rmtree(self.folder)
 
     @property
     def pages(self) -> list[Decision]:
@@ -72,7 +84,7 @@ class Shop(RuleBasedStateMachine):
     @rule()
     def reopen(self) -> None:
         self.journal.close()
-        self.journal = SqliteJournal(self.folder / "journal.db")
+        self.journal = self.open()
         stored = self.journal.load_state()
         fresh = new_learner()
         self.learner = fresh if stored is None else fresh.restore(stored[1], self.journal)
@@ -104,7 +116,39 @@ class Shop(RuleBasedStateMachine):
         assert self.learner.watermark_us == self.watermark_us
 
 
-Shop.TestCase.settings = settings(
-    max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
-TestShop = pytest.mark.slow(Shop.TestCase)
+def check_any_day(place: Callable[[], MakeJournal], examples: int = 25) -> None:
+    """Shops that anything happens to, each in a place of its own."""
+
+    class Placed(Shop):
+        def __init__(self) -> None:
+            super().__init__(place)
+
+    quietly = [HealthCheck.too_slow]
+    steps = settings(
+        max_examples=examples, stateful_step_count=25, deadline=None, suppress_health_check=quietly
+    )
+    run_state_machine_as_test(Placed, settings=steps)
+
+
+@pytest.mark.slow
+def test_in_memory() -> None:
+    def place() -> MakeJournal:
+        journal = MemoryJournal()
+        return lambda: journal
+
+    check_any_day(place)
+
+
+@pytest.mark.slow
+def test_sqlite(tmp_path: Path) -> None:
+    files = count()
+
+    def place() -> MakeJournal:
+        return partial(SqliteJournal, tmp_path / f"journal-{next(files)}.db")
+
+    check_any_day(place)
+
+
+@pytest.mark.slow
+def test_postgres(postgres: "PostgresServer") -> None:
+    check_any_day(lambda: partial(open_journal, postgres.url()), examples=12)

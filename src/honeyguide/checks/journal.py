@@ -6,31 +6,32 @@ journal once more. A journal that lives in memory returns the same one each time
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import fields, replace
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import timedelta
 from functools import partial
-from typing import Any
 
 import numpy as np
 
+from honeyguide.checks.journal_at_once import check_a_batch_sent_again_meanwhile, check_appenders_at_once
+from honeyguide.checks.journal_samples import DIM, opened, require_entries
+from honeyguide.checks.journal_samples import MakeJournal as MakeJournal
+from honeyguide.checks.journal_samples import journal_entries as journal_entries
+from honeyguide.checks.journal_samples import same_entry as same_entry
+from honeyguide.checks.journal_samples import sample_decision as sample_decision
+from honeyguide.checks.journal_samples import sample_entries as sample_entries
+from honeyguide.checks.journal_samples import sample_feedback as sample_feedback
 from honeyguide.checks.policy import LawBroken, equal_states, require
 from honeyguide.errors import HoneyguideError, InvalidInput, UnknownDecision
 from honeyguide.explore.posterior import Prior, UserPosterior
 from honeyguide.explore.thompson import Thompson
 from honeyguide.journal.learner import Learner
 from honeyguide.journal.protocol import Counts, Entry, Erased, Erasure, Journal, Record
-from honeyguide.types import Candidates, Decision, Event, EventKind, Plan
+from honeyguide.types import Decision
 
-MakeJournal = Callable[[], Journal]
 JournalCheck = Callable[[MakeJournal], None]
 
-TIME = datetime(2026, 1, 1, tzinfo=UTC)
 WINDOW = timedelta(days=2)
-DIM = 4
-N = 9
-K = 3
 
 
 def check_journal(place: Callable[[], MakeJournal]) -> None:
@@ -39,80 +40,14 @@ def check_journal(place: Callable[[], MakeJournal]) -> None:
         check(place())
 
 
-def sample_decision(number: int, user: str = "ann", *, hours: float = 0.0) -> Decision:
-    """A decision with awkward numbers in it: subnormal, negative zero, and many digits."""
-    rng = np.random.default_rng(number)
-    features = rng.normal(size=(N, DIM)).astype(np.float32)
-    features[0] = np.array([1e-42, -0.0, 1 / 3, 1.0])
-    pmf = rng.dirichlet(np.ones(N))
-    chosen = rng.permutation(N)[:K]
-    return Decision(
-        decision_id=f"decision-{number}",
-        time=TIME + timedelta(hours=hours, microseconds=number),
-        user_id=user,
-        surface="häuschen",
-        candidates=Candidates(
-            user,
-            tuple(f"item-{i}" for i in range(N)),
-            features,
-            1 / 7,
-            np.arange(N) % 4 if number % 2 else None,
-        ),
-        plan=Plan(0.1, "explores", rng.normal(size=N)),
-        pmf=pmf,
-        chosen=chosen,
-        propensities=pmf[chosen],
-        policy="thompson",
-        policy_version="1",
-        model_version="2",
-        why=tuple(f"because {row} 🍯" for row in chosen),
-        page_size=K,
-    )
-
-
-def sample_feedback(
-    decision: Decision, slot: int, kind: EventKind = "purchase", *, hours: float = 1.0, number: int = 0
-) -> Event:
-    """Something done with a shown item, some hours after it was shown."""
-    return Event(
-        event_id=f"{decision.decision_id}:{slot}:{kind}:{number}",
-        time=decision.time + timedelta(hours=hours),
-        user_id=decision.user_id,
-        kind=kind,
-        item_id=decision.item_ids[slot],
-        value=0.1,
-        decision_id=decision.decision_id,
-        position=slot,
-    )
-
-
-def sample_entries() -> list[Entry]:
-    """Three users' decisions, feedback to some of them, and an event that belongs to none."""
-    decisions = [sample_decision(i, ("ann", "bob", "cai")[i % 3], hours=10 * i) for i in range(9)]
-    feedback = [sample_feedback(decision, i % K) for i, decision in enumerate(decisions[:6])]
-    search = Event("search-1", TIME, "bob", "search", query="honey", session_id="s")
-    return (
-        [entry for pair in zip(decisions, feedback, strict=False) for entry in pair]
-        + decisions[6:]
-        + [search]
-    )
-
-
-def same_entry(one: Entry | Erased, other: Entry | Erased) -> bool:
-    """Whether two entries are equal to the bit, arrays with their dtypes."""
-    return type(one) is type(other) and all(
-        _same(getattr(one, field.name), getattr(other, field.name)) for field in fields(one)
-    )
-
-
 def check_what_is_read_is_what_was_appended(make: MakeJournal) -> None:
     """Entries come back equal to the bit, by reading and by id, also after reopening."""
     entries = sample_entries()
-    with _opened(make) as journal:
+    with opened(make) as journal:
         require(journal.append(entries) == len(entries), "append must say how many entries were new")
-        _require_entries(journal, entries)
-    with _opened(make) as journal:
-        _require_entries(journal, entries)
+        require_entries(journal, entries)
+    with opened(make) as journal:
+        require_entries(journal, entries)
         for entry in entries:
             if isinstance(entry, Decision):
                 found = journal.decision(entry.decision_id)
@@ -123,24 +58,24 @@ def check_acknowledged_entries_stay(make: MakeJournal) -> None:
     """Each append that returned is there when the journal is opened again."""
     entries = sample_entries()
     for count, entry in enumerate(entries, start=1):
-        with _opened(make) as journal:
+        with opened(make) as journal:
             journal.append([entry])
-        with _opened(make) as journal:
+        with opened(make) as journal:
             require(journal.end() == count, f"{count} entries were acknowledged, the end is {journal.end()}")
-            _require_entries(journal, entries[:count])
+            require_entries(journal, entries[:count])
 
 
 def check_an_id_counts_once(make: MakeJournal) -> None:
     """The same content under the same id has one effect: in one batch, in the next, and after reopening."""
     entries = sample_entries()
-    with _opened(make) as journal:
+    with opened(make) as journal:
         new = journal.append([entry for entry in entries for _ in range(2)])
         require(new == len(entries), f"{len(entries)} ids are new, append said {new}")
         require(journal.append(entries) == 0, "entries that are already there are not new")
-    with _opened(make) as journal:
+    with opened(make) as journal:
         require(journal.append(entries[:1]) == 0, "entries that are already there are not new")
         require(journal.append(journal_entries(journal)) == 0, "what was read is already there")
-        _require_entries(journal, entries)
+        require_entries(journal, entries)
 
 
 def check_another_content_is_refused(make: MakeJournal) -> None:
@@ -149,31 +84,31 @@ def check_another_content_is_refused(make: MakeJournal) -> None:
     feedback = sample_feedback(decision, 0)
     nudged = decision.pmf.copy()
     nudged[0] = np.nextafter(nudged[0], 1.0)
-    with _opened(make) as journal:
+    with opened(make) as journal:
         journal.append([decision, feedback])
         for other in (replace(decision, pmf=nudged), replace(feedback, value=0.2)):
             _require_refused(journal, [sample_decision(1), other], InvalidInput)
         twice = [sample_decision(1), replace(sample_decision(1), surface="home")]
         _require_refused(journal, twice, InvalidInput)
-        _require_entries(journal, [decision, feedback])
+        require_entries(journal, [decision, feedback])
 
 
 def check_append_is_all_or_nothing(make: MakeJournal) -> None:
     """A batch with one bad entry leaves no trace, and its good entries can be appended later."""
     good, orphan = sample_decision(1), sample_feedback(sample_decision(2), 0)
-    with _opened(make) as journal:
+    with opened(make) as journal:
         journal.append([sample_decision(0)])
         _require_refused(journal, [good, sample_feedback(good, 0), orphan], UnknownDecision)
         require(journal.append([]) == 0, "an empty batch adds nothing")
         require(journal.append([good]) == 1, "a refused batch must not keep an id")
-    with _opened(make) as journal:
-        _require_entries(journal, [sample_decision(0), good])
+    with opened(make) as journal:
+        require_entries(journal, [sample_decision(0), good])
 
 
 def check_order(make: MakeJournal) -> None:
     """Offsets start above 0 and rise in the order of the appends; reading in parts gives the whole."""
     entries = sample_entries()
-    with _opened(make) as journal:
+    with opened(make) as journal:
         require(journal.end() == 0 and not journal.read(), "a new journal is empty and ends at 0")
         for entry in entries:
             journal.append([entry])
@@ -181,7 +116,7 @@ def check_order(make: MakeJournal) -> None:
         offsets = [record.offset for record in records]
         require(offsets[0] > 0 and sorted(set(offsets)) == offsets, f"offsets must rise, got {offsets}")
         require(offsets[-1] == journal.end(), "the end is the offset of the last entry")
-        _require_entries(journal, entries)
+        require_entries(journal, entries)
         parts: list[Record] = []
         while part := journal.read(parts[-1].offset if parts else 0, 4):
             require(len(part) <= 4, f"at most 4 records were asked for, got {len(part)}")
@@ -198,19 +133,19 @@ def check_feedback_needs_its_decision(make: MakeJournal) -> None:
     decision = sample_decision(0)
     feedback = sample_feedback(decision, 0)
     hidden = next(item for item in decision.candidates.item_ids if item not in decision.item_ids)
-    with _opened(make) as journal:
+    with opened(make) as journal:
         _require_refused(journal, [feedback], UnknownDecision)
         _require_refused(journal, [feedback, decision], UnknownDecision)
         journal.append([decision, feedback])  # in one batch, in this order, they belong together
         for wrong in (replace(feedback, item_id=hidden), replace(feedback, user_id="bob")):
             _require_refused(journal, [replace(wrong, event_id="new")], InvalidInput)
-        _require_entries(journal, [decision, feedback])
+        require_entries(journal, [decision, feedback])
 
 
 def check_unknown_decision(make: MakeJournal) -> None:
     """A decision that is not there raises UnknownDecision; an event's id is no decision's."""
     decision = sample_decision(0)
-    with _opened(make) as journal:
+    with opened(make) as journal:
         journal.append([decision, sample_feedback(decision, 0)])
         for name in ("nobody-made-this", sample_feedback(decision, 0).event_id, ""):
             _require_raises(partial(journal.decision, name), UnknownDecision)
@@ -221,7 +156,7 @@ def check_unknown_decision(make: MakeJournal) -> None:
 def check_counts(make: MakeJournal) -> None:
     """Decisions, events and erased entries are counted."""
     entries = sample_entries()
-    with _opened(make) as journal:
+    with opened(make) as journal:
         require(journal.counts() == Counts(0, 0, 0), "a new journal counts nothing")
         journal.append(entries)
         require(journal.counts() == Counts(9, 7, 0), f"9 decisions and 7 events, got {journal.counts()}")
@@ -230,12 +165,12 @@ def check_counts(make: MakeJournal) -> None:
 def check_state_is_kept_with_its_offset(make: MakeJournal) -> None:
     """State and offset are those of one save: the last that was acknowledged."""
     states = [{"a": np.array([[number, -0.0]]), "b": np.array([], dtype=np.int64)} for number in (1.5, 2.5)]
-    with _opened(make) as journal:
+    with opened(make) as journal:
         require(journal.load_state() is None, "a new journal has no state")
         journal.append(sample_entries())
         for offset, state in zip((3, 7), states, strict=True):
             journal.save_state(offset, state)
-    with _opened(make) as journal:
+    with opened(make) as journal:
         for offset in (-1, journal.end() + 1):
             _require_raises(partial(journal.save_state, offset, states[0]), InvalidInput)
         stored = journal.load_state()
@@ -248,14 +183,14 @@ def check_state_is_kept_with_its_offset(make: MakeJournal) -> None:
 def check_erase_leaves_nothing(make: MakeJournal) -> None:
     """Of an erased user only the times stay; the others' entries and offsets are as they were."""
     entries = sample_entries()
-    with _opened(make) as journal:
+    with opened(make) as journal:
         journal.append(entries)
         before = journal.read()
         journal.save_state(1, {"a": np.zeros(1)})
         require(journal.erase("bob") == Erasure(3, 3), "the receipt counts 3 decisions and 3 events")
         require(journal.erase("bob") == Erasure(0, 0), "there is nothing to erase twice")
         require(journal.load_state() is None, "a saved state may hold what was erased: it goes too")
-    with _opened(make) as journal:
+    with opened(make) as journal:
         _require_erased(before, journal.read(), "bob")
         require(journal.counts() == Counts(6, 4, 6), f"6, 4 and 6 erased, got {journal.counts()}")
         _require_raises(partial(journal.decision, "decision-1"), UnknownDecision)
@@ -267,7 +202,7 @@ def check_erase_leaves_nothing(make: MakeJournal) -> None:
 def check_replay_is_live(make: MakeJournal) -> None:
     """Learning entry by entry, from a saved state on, and from the start give one state, to the bit."""
     entries = sample_entries()
-    with _opened(make) as journal:
+    with opened(make) as journal:
         live = _learner()
         for number, entry in enumerate(entries):
             journal.append([entry])
@@ -276,7 +211,7 @@ def check_replay_is_live(make: MakeJournal) -> None:
             if number == len(entries) // 2:
                 journal.save_state(live.offset, live.state())
         _require_same_learning(journal, live)
-    with _opened(make) as journal:
+    with opened(make) as journal:
         stored = journal.load_state()
         require(stored is not None, "a saved state must be there after reopening")
         if stored is not None:
@@ -302,42 +237,14 @@ CHECKS_JOURNAL: tuple[JournalCheck, ...] = (
     check_state_is_kept_with_its_offset,
     check_erase_leaves_nothing,
     check_replay_is_live,
+    check_appenders_at_once,
+    check_a_batch_sent_again_meanwhile,
 )
-
-
-def journal_entries(journal: Journal) -> list[Entry]:
-    """Every entry that was not erased, in order."""
-    return [record.entry for record in journal.read() if not isinstance(record.entry, Erased)]
-
-
-@contextmanager
-def _opened(make: MakeJournal) -> Iterator[Journal]:
-    journal = make()
-    try:
-        yield journal
-    finally:
-        journal.close()
 
 
 def _learner() -> Learner[Thompson]:
     policy = Thompson(UserPosterior(Prior.isotropic(DIM)), level=0.0, floor=0.05, draws=2)
     return Learner(policy, grade=lambda kind: {"purchase": 1.0, "click": 0.2}.get(kind, 0.0), window=WINDOW)
-
-
-def _same(one: Any, other: Any) -> bool:  # noqa: ANN401 - any field of an entry
-    if isinstance(one, np.ndarray):
-        same_form = one.dtype == other.dtype and one.shape == other.shape
-        return bool(same_form and one.tobytes() == other.tobytes())
-    if isinstance(one, Candidates | Plan):
-        return all(_same(getattr(one, field.name), getattr(other, field.name)) for field in fields(one))
-    return bool(one == other)
-
-
-def _require_entries(journal: Journal, entries: Sequence[Entry]) -> None:
-    found = journal_entries(journal)
-    require(len(found) == len(entries), f"{len(entries)} entries were acknowledged, {len(found)} are there")
-    for one, other in zip(found, entries, strict=True):
-        require(same_entry(one, other), f"entries must come back in order and to the bit, got {one!r}")
 
 
 def _require_raises(action: Callable[[], object], error: type[HoneyguideError]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from threading import RLock
 from typing import TypeAlias
 
 from honeyguide.errors import InvalidInput, UnknownDecision
@@ -30,9 +31,14 @@ class MemoryJournal:
         self._records: list[Record] = []  # the record at index i has offset i + 1
         self._entries: dict[_Key, tuple[int, Entry]] = {}
         self._state: tuple[int, bytes] | None = None
+        self._lock = RLock()  # threads write one after another; what they read is a copy
 
     def append(self, entries: Sequence[Entry]) -> int:
         """Store all of them or none; how many were new."""
+        with self._lock:
+            return self._append(entries)
+
+    def _append(self, entries: Sequence[Entry]) -> int:
         new: dict[_Key, tuple[int, Entry]] = {}
         for entry in entries:
             key = (type(entry), id_of(entry))
@@ -79,6 +85,10 @@ class MemoryJournal:
 
     def erase(self, user_id: str) -> Erasure:
         """Remove everything of a user, and the saved state."""
+        with self._lock:
+            return self._erase(user_id)
+
+    def _erase(self, user_id: str) -> Erasure:
         gone = {key: place for key, place in self._entries.items() if place[1].user_id == user_id}
         for key, (offset, entry) in gone.items():
             self._records[offset - 1] = Record(offset, Erased(entry.time))

@@ -1,0 +1,236 @@
+"""The journal in a PostgreSQL database: for several servers, each with a connection of its own.
+
+Whoever appends holds the one row of `journal` until the commit, and counts its `last` up. So offsets have no gaps and
+rise in the order of the commits, and who reads on from an offset misses nothing. A sequence would not do: of two
+transactions the one that drew the lower number may commit later, and a reader who is past it never sees it.
+
+A connection that was lost is made anew by the next call. A handle that was open while another process erased a user
+can neither read on nor save a state: what its reader holds may include what was erased.
+
+An erasure rewrites the table, so its files hold no trace of the user. The server's write-ahead log does until it is
+overwritten, and so do archives, replicas and backups: docs/journal.md says how to see to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+
+from honeyguide.errors import InvalidInput, JournalError, UnknownDecision
+from honeyguide.journal.codec import (
+    DECISION,
+    ERASED,
+    EVENT,
+    decode,
+    decode_state,
+    encode,
+    encode_state,
+    from_us,
+    kind_of,
+    same_content,
+    to_us,
+)
+from honeyguide.journal.postgres_link import Link, patient, rows
+from honeyguide.journal.postgres_schema import Connection
+from honeyguide.journal.protocol import (
+    Counts,
+    Entry,
+    Erased,
+    Erasure,
+    Record,
+    check_feedback,
+    check_limit,
+    check_offset,
+    id_of,
+)
+from honeyguide.types import Decision, Event, State
+
+
+class PostgresJournal:
+    """The journal at `url`, postgresql://USER@HOST/DATABASE?schema=SHOP, made where there is none.
+
+    Each shop has a schema of its own, `honeyguide` where none is named. Waits up to `timeout_s` for the server and
+    for other processes. JournalError where it does not answer; a later call connects again.
+    """
+
+    def __init__(self, url: str, *, timeout_s: float = 10.0) -> None:
+        self._link = Link(url, timeout_s=timeout_s)
+        self._erasures = self._erased_so_far()
+
+    def append(self, entries: Sequence[Entry]) -> int:
+        """Store all of them or none; durable on return; how many were new.
+
+        JournalError where the connection was lost in the commit, too: then append the same again, ids count once.
+        """
+        blobs = [encode(entry) for entry in entries]
+        return (
+            self._link.transaction(lambda connection: _append(connection, entries, blobs)) if entries else 0
+        )
+
+    def decision(self, decision_id: str) -> Decision:
+        """The decision of this id; UnknownDecision."""
+        return _as_decision(self._place(decision_id)[1], self._link.where)
+
+    def locate(self, decision_id: str) -> int:
+        """The offset of the decision of this id; UnknownDecision."""
+        return self._place(decision_id)[0]
+
+    def read(self, after: int = 0, limit: int | None = None) -> list[Record]:
+        """The records with an offset above `after`, in order, at most `limit` of them (None: all)."""
+        check_limit(after, limit)
+        query = 'SELECT "offset", time_us, body FROM entries WHERE "offset" > %s ORDER BY "offset" LIMIT %s'
+        found = self._link.rows(query, after, limit)
+        self._check_erasures(self._erased_so_far())  # after reading: what it read was not erased then
+        return [
+            Record(offset, Erased(from_us(time_us)) if body is None else decode(body))
+            for offset, time_us, body in found
+        ]
+
+    def end(self) -> int:
+        """The last offset; 0 where nothing was ever appended."""
+        return int(self._link.rows("SELECT last FROM journal")[0][0])
+
+    def counts(self) -> Counts:
+        """How many entries there are."""
+        found = self._link.transaction(_count)
+        return Counts(found.get(DECISION, 0), found.get(EVENT, 0), found.get(ERASED, 0))
+
+    def save_state(self, offset: int, state: State) -> None:
+        """Keep a learner's state and the offset it stands at, both or neither, in place of the last."""
+        blob = encode_state(state)
+
+        def save(connection: Connection) -> None:
+            # such a lock lets appends go on, and holds off an erasure
+            last, erasures = rows(connection, "SELECT last, erasures FROM journal FOR KEY SHARE")[0]
+            self._check_erasures(erasures)
+            check_offset(offset, last)
+            connection.execute(
+                'INSERT INTO snapshot VALUES (true, %s, %s) ON CONFLICT (one) DO UPDATE SET "offset" = '
+                "excluded.offset, state = excluded.state",
+                (offset, blob),
+            )
+
+        self._link.transaction(save)
+
+    def load_state(self) -> tuple[int, State] | None:
+        """The offset and state that were saved last; None where there are none, as after an erasure."""
+        found = self._link.rows('SELECT "offset", state FROM snapshot')
+        return (found[0][0], decode_state(found[0][1])) if found else None
+
+    def erase(self, user_id: str) -> Erasure:
+        """Remove everything of a user, and the saved state; rewrites the table, so it takes a while.
+
+        On return no byte of it is left in the database's tables; the write-ahead log keeps it for a while.
+        """
+        key = _digest(0, user_id)
+        erasure = self._link.transaction(lambda connection: _erase(connection, key))
+        self._erasures += erasure != Erasure(0, 0)
+        return erasure
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._link.close()
+
+    def _place(self, decision_id: str) -> tuple[int, bytes]:
+        query = 'SELECT "offset", body FROM entries WHERE key = %s'
+        found = self._link.rows(query, _digest(DECISION, decision_id))
+        if not found:
+            raise _unknown(decision_id)
+        return found[0][0], found[0][1]
+
+    def _erased_so_far(self) -> int:
+        return int(self._link.rows("SELECT erasures FROM journal")[0][0])
+
+    def _check_erasures(self, erasures: int) -> None:
+        if erasures != self._erasures:
+            raise JournalError(
+                f"{self._link.where}: another process erased a user since this journal was opened. "
+                "Open it again and learn from its start"
+            )
+
+
+def _append(connection: Connection, entries: Sequence[Entry], blobs: Sequence[bytes]) -> int:
+    last = int(rows(connection, "SELECT last FROM journal FOR NO KEY UPDATE")[0][0])
+    keys = [_digest(kind_of(entry), id_of(entry)) for entry in entries]
+    shown = [
+        _digest(DECISION, entry.decision_id)
+        for entry in entries
+        if isinstance(entry, Event) and entry.decision_id is not None
+    ]
+    query = "SELECT key, body FROM entries WHERE key = ANY(%s)"
+    known: dict[bytes, bytes] = dict(rows(connection, query, list({*keys, *shown})))
+    new: list[tuple[object, ...]] = []
+    for entry, key, blob in zip(entries, keys, blobs, strict=True):
+        if key in known:
+            if not same_content(known[key], blob):
+                raise InvalidInput(f"{id_of(entry)!r} is in the journal with another content: use a new id")
+            continue
+        if isinstance(entry, Event) and entry.decision_id is not None:
+            check_feedback(entry, _shown(entry.decision_id, known))
+        known[key] = blob
+        new.append(
+            (last + len(new) + 1, kind_of(entry), key, _digest(0, entry.user_id), to_us(entry.time), blob)
+        )
+    if new:
+        _insert(connection, new)
+    return len(new)
+
+
+def _insert(connection: Connection, new: Sequence[tuple[object, ...]]) -> None:
+    columns = [list(column) for column in zip(*new, strict=True)]
+    connection.execute(
+        "INSERT INTO entries SELECT * FROM unnest"
+        "(%b::bigint[], %b::smallint[], %b::bytea[], %b::bytea[], %b::bigint[], %b::bytea[])",
+        columns,
+    )
+    connection.execute("UPDATE journal SET last = %s", (new[-1][0],))
+
+
+def _count(connection: Connection) -> dict[int, int]:
+    with patient(connection):
+        return dict(rows(connection, "SELECT kind, count(*) FROM entries GROUP BY kind"))
+
+
+def _erase(connection: Connection, user_key: bytes) -> Erasure:
+    rows(connection, "SELECT FROM journal FOR UPDATE")
+    query = "SELECT kind, count(*) FROM entries WHERE user_key = %s GROUP BY kind"
+    found = dict(rows(connection, query, user_key))
+    if found:
+        with patient(connection):
+            connection.execute("LOCK TABLE entries IN ACCESS EXCLUSIVE MODE")
+            connection.execute(
+                "UPDATE entries SET kind = %s, key = NULL, user_key = NULL, body = NULL WHERE user_key = %s",
+                (ERASED, user_key),
+            )
+            # rewrites the table and its indexes from the rows that count. VACUUM FULL cannot be part of a
+            # transaction, and copies along what any older transaction in the database could still see
+            connection.execute("ALTER TABLE entries ALTER time_us TYPE bigint USING time_us + 0")
+            connection.execute("TRUNCATE snapshot")
+        connection.execute("UPDATE journal SET erasures = erasures + 1")
+    return Erasure(found.get(DECISION, 0), found.get(EVENT, 0))
+
+
+def _digest(kind: int, name: str) -> bytes:
+    """32 bytes that stand for an id (for a user's, kind 0), whatever its length, characters, and the collation."""
+    try:
+        return sha256(bytes([kind]) + name.encode()).digest()
+    except UnicodeEncodeError:
+        raise InvalidInput(f"{name!a} is not valid Unicode text: send a valid id") from None
+
+
+def _shown(decision_id: str, known: dict[bytes, bytes]) -> Decision:
+    blob = known.get(_digest(DECISION, decision_id))
+    if blob is None:
+        raise _unknown(decision_id)
+    return _as_decision(blob, "an entry")
+
+
+def _as_decision(blob: bytes, where: str) -> Decision:
+    entry = decode(blob)
+    if not isinstance(entry, Decision):
+        raise JournalError(f"{where}: a decision is damaged. Restore the journal from a backup")
+    return entry
+
+
+def _unknown(decision_id: str) -> UnknownDecision:
+    return UnknownDecision(f"there is no decision {decision_id!r} in the journal: check the decision_id")
