@@ -16,7 +16,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from honeyguide.cli import experiments, files, interests, lists, similar, taxonomy
+from honeyguide.cli import experiments, files, interests, lists, serving, similar, taxonomy
 from honeyguide.cli.options import AsJson, Now, Shop, User, moment
 from honeyguide.errors import (
     DamagedArtifact,
@@ -320,6 +320,8 @@ def report(
     show({"report": str(path)}, f"Report: {path}", as_json=json)
 
 
+app.command()(serving.serve)
+app.add_typer(serving.keys, name="keys")
 app.command()(experiments.experiment)
 app.command()(experiments.apprentice)
 app.command()(files.export)

@@ -87,6 +87,11 @@ class Honeyguide:
         """What has been learned so far; in an experiment what its first arm has."""
         return self._learning.arms.beliefs[0]
 
+    @property
+    def policies(self) -> tuple[str, ...]:
+        """The names of the policies that serve: in an experiment one for each arm."""
+        return tuple(policy.name for policy in self._learning.arms.policies)
+
     def policy_of(self, user_id: str) -> Policy:
         """The policy that serves this user: in an experiment that of their arm."""
         return self._learning.arms.policy_of(user_id)

@@ -1,0 +1,188 @@
+"""The HTTP service over one open shop: Starlette in front, one thread behind it that holds the shop."""
+
+from __future__ import annotations
+
+import logging
+import time
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeAlias
+
+import msgspec
+from msgspec import Struct
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from honeyguide.serve import deciding, knowing, recording
+from honeyguide.serve.auth import Key, Keys
+from honeyguide.serve.docs import page
+from honeyguide.serve.endpoint import Endpoint
+from honeyguide.serve.limits import Rates, body_of, check_text
+from honeyguide.serve.metrics import MEDIA_TYPE as METRICS_TYPE
+from honeyguide.serve.metrics import Metrics
+from honeyguide.serve.openapi import openapi
+from honeyguide.serve.problems import (
+    MEDIA_TYPE,
+    NO_ROUTE,
+    NO_SCOPE,
+    WRONG_METHOD,
+    Refusal,
+    headers_of,
+    problem_of,
+)
+from honeyguide.serve.worker import Worker
+from honeyguide.shop.honeyguide import Honeyguide
+
+ENDPOINTS: tuple[Endpoint, ...] = (*deciding.ENDPOINTS, *recording.ENDPOINTS, *knowing.ENDPOINTS)
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_log = logging.getLogger("honeyguide.serve")
+_JSON = "application/json"
+_POLICY = {
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'",
+    "x-frame-options": "DENY",
+}
+_Answers: TypeAlias = Callable[[Request], Awaitable[Response]]
+_encode = msgspec.json.Encoder().encode
+
+
+def create_app(
+    shop: Honeyguide,
+    *,
+    keys: Keys,
+    most_waiting: int = 128,
+    clock: Callable[[], float] = time.monotonic,
+) -> Starlette:
+    """The service, which closes the shop when it ends.
+
+    As long as there are no `keys` it answers only what was asked of this machine by one of its own names. `clock`
+    gives seconds, to measure and to limit by.
+    """
+    worker = Worker(shop, most=most_waiting, clock=clock)
+    service = _Service(worker, keys, clock)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        worker.start()
+        yield
+        worker.stop()
+        shop.close()
+
+    described = openapi(ENDPOINTS)
+    spec, html = _encode(described), page(ENDPOINTS, described)
+    app = Starlette(
+        routes=[
+            *(service.route(endpoint) for endpoint in ENDPOINTS),
+            Route("/healthz", _always(b'{"status":"ok"}')),
+            Route("/readyz", service.ready),
+            Route("/metrics", service.metrics_page),
+            Route("/openapi.json", _always(spec)),
+            Route("/docs", _always(html, "text/html; charset=utf-8", _POLICY)),
+        ],
+        lifespan=lifespan,
+        exception_handlers={HTTPException: _unrouted, Exception: _broken},
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+class _Service:
+    """Takes requests to the worker and back, and says what became of them."""
+
+    def __init__(self, worker: Worker, keys: Keys, clock: Callable[[], float]) -> None:
+        self.metrics = Metrics(worker)
+        self._worker = worker
+        self._keys = keys
+        self._rates = Rates()
+        self._clock = clock
+
+    def route(self, endpoint: Endpoint) -> Route:
+        """The endpoint's route."""
+        decoder = msgspec.json.Decoder(endpoint.reads or endpoint.asks)
+
+        async def answer(request: Request) -> Response:
+            start, key = self._clock(), None
+            try:
+                key = self._admitted(request, endpoint)
+                asked = await _asked(endpoint, decoder, request)
+                told, entries = await self._worker.submit(endpoint, asked)
+                response = Response(_encode(told), media_type=_JSON)
+                self.metrics.recorded(entries)
+            except Exception as error:
+                response = refused(error)
+            self._note(endpoint, response.status_code, self._clock() - start, key)
+            return response
+
+        return Route(endpoint.path, answer, methods=[endpoint.method], name=endpoint.name)
+
+    async def ready(self, request: Request) -> Response:
+        """Whether requests are served now."""
+        fine = self._worker.alive and self._worker.trouble is None
+        said = "ready" if fine else (self._worker.trouble or "stopped")
+        return Response(_encode({"status": said}), 200 if fine else 503, media_type=_JSON)
+
+    async def metrics_page(self, request: Request) -> Response:
+        """What Prometheus is told; where there are keys it takes one that may read."""
+        try:
+            self._at_home(request, self._keys.admit(request.headers, "read"))
+        except Exception as error:
+            return refused(error)
+        return Response(self.metrics.text(), media_type=METRICS_TYPE)
+
+    def _admitted(self, request: Request, endpoint: Endpoint) -> Key | None:
+        key = self._keys.admit(request.headers, endpoint.scope)
+        self._at_home(request, key)
+        self._rates.check(key, self._clock())
+        check_text(request)
+        return key
+
+    def _at_home(self, request: Request, key: Key | None) -> None:
+        # a page of another site may reach this machine under a name of its own: without keys that is refused
+        if key is None and request.url.hostname not in LOOPBACK:
+            raise Refusal(NO_SCOPE, f"without keys only {', '.join(LOOPBACK)} is served: make a key")
+
+    def _note(self, endpoint: Endpoint, status: int, seconds: float, key: Key | None) -> None:
+        self.metrics.request(endpoint.name, status, seconds)
+        facts = {"method": endpoint.method, "route": endpoint.template, "status": status}
+        facts |= {"ms": round(seconds * 1000, 2), "key": None if key is None else key.key_id}
+        _log.info("request", extra={"facts": facts})
+
+
+def refused(error: Exception) -> Response:
+    """The response to a request that failed; what we do not know how to tell is logged, without its values."""
+    problem = problem_of(error)
+    if problem.status >= 500 and not isinstance(error, Refusal):
+        where = [f"{frame.name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
+        _log.error("failed", extra={"facts": {"error": type(error).__name__, "where": where}})
+    return Response(_encode(problem), problem.status, headers_of(error), MEDIA_TYPE)
+
+
+async def _asked(endpoint: Endpoint, decoder: msgspec.json.Decoder[Any], request: Request) -> Struct:
+    if endpoint.has_body:
+        read: Struct = decoder.decode(await body_of(request))
+        return read
+    values: dict[str, str] = {**request.query_params, **request.path_params}
+    return msgspec.convert(values, endpoint.asks, strict=False)
+
+
+def _always(content: bytes, media_type: str = _JSON, headers: dict[str, str] | None = None) -> _Answers:
+    async def answer(request: Request) -> Response:
+        return Response(content, headers=headers, media_type=media_type)
+
+    return answer
+
+
+async def _unrouted(request: Request, error: Exception) -> Response:
+    """No such route, or not with this method."""
+    wrong = isinstance(error, HTTPException) and error.status_code == 405
+    kind = WRONG_METHOD if wrong else NO_ROUTE
+    headers = error.headers if isinstance(error, HTTPException) else None
+    return refused(Refusal(kind, "see /docs for what there is", headers=dict(headers or {})))
+
+
+async def _broken(request: Request, error: Exception) -> Response:
+    """What no endpoint caught."""
+    return refused(error)

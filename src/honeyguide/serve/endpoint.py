@@ -1,0 +1,87 @@
+"""What an endpoint is: where it is, who may use it, what it reads and answers, and what it does with a shop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, TypeAlias
+
+from msgspec import Struct
+
+from honeyguide.errors import InvalidInput
+from honeyguide.journal.protocol import Entry
+from honeyguide.shop.honeyguide import Honeyguide
+
+Scope: TypeAlias = Literal["read", "decide", "write", "admin"]
+
+AHEAD = timedelta(minutes=5)
+"""How far a caller's clock may be ahead: a time beyond would close the reward windows of everybody's pages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An answer that may be given once `entries` are durable.
+
+    Where the journal refuses them `otherwise` says what the answer is then.
+    """
+
+    answer: Struct
+    entries: tuple[Entry, ...] = ()
+    otherwise: Callable[[], Struct] | None = None
+
+
+Work: TypeAlias = Callable[[Honeyguide, Any], Draft]
+"""Serves one request, on the one thread that holds the shop."""
+
+
+def no_key(asked: Struct) -> str | None:
+    """Most requests may stand beside any other."""
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One route of the API.
+
+    What it asks comes from the body where it has one (`asks`, read by `reads` where that differs), else from path and
+    query. Requests of one `key` are served one after the other; what is `alone` shares its turn with no other.
+    """
+
+    name: str
+    method: str
+    path: str
+    scope: Scope
+    summary: str
+    asks: type[Struct]
+    answers: type[Struct]
+    work: Work
+    reads: type[Struct] | None = None
+    key: Callable[[Any], str | None] = no_key
+    alone: bool = False
+
+    @property
+    def has_body(self) -> bool:
+        """Whether it reads a body."""
+        return self.method in ("POST", "PUT")
+
+    @property
+    def template(self) -> str:
+        """The path as OpenAPI writes it."""
+        return self.path.replace(":path}", "}")
+
+
+def moment(asked: datetime | None, now: datetime) -> datetime:
+    """The time that a request names, in UTC, or now; InvalidInput where it lies ahead."""
+    if asked is None:
+        return now
+    try:
+        time = asked.astimezone(UTC)
+    except OverflowError:  # a day before year 1 cannot be moved to UTC
+        raise InvalidInput(f"there is no time {asked.isoformat()} in UTC: check the year") from None
+    if time > now + AHEAD:
+        raise InvalidInput(
+            f"time {time.isoformat()} lies more than {AHEAD.seconds // 60} minutes ahead of {now.isoformat()}: "
+            "set the clock that it comes from"
+        )
+    return time

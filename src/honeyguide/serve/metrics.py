@@ -1,0 +1,75 @@
+"""What Prometheus is told: requests and their times, decisions, rewards, how much is explored, and the queue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+from honeyguide.journal.protocol import Entry
+from honeyguide.serve.worker import Worker
+from honeyguide.types import Decision
+
+MEDIA_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
+_LEVELS = (0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1)
+
+
+class Metrics:
+    """The figures of one service; no label holds anything that a caller chose."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "honeyguide_requests", "Requests.", ["endpoint", "status"], registry=self._registry
+        )
+        self._seconds = Histogram(
+            "honeyguide_request_seconds",
+            "Seconds from a request's arrival to its answer.",
+            ["endpoint"],
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self._decisions = Counter("honeyguide_decisions", "Pages written down.", registry=self._registry)
+        self._events = Counter(
+            "honeyguide_events",
+            "Events written down, feedback among them.",
+            ["kind"],
+            registry=self._registry,
+        )
+        self._rewards = Counter(
+            "honeyguide_rewards", "Feedback on pages by kind.", ["kind"], registry=self._registry
+        )
+        self._levels = Histogram(
+            "honeyguide_exploration_level",
+            "How much of the posterior's width pages acted on.",
+            buckets=_LEVELS,
+            registry=self._registry,
+        )
+        waiting = Gauge("honeyguide_waiting_requests", "Requests in the queue.", registry=self._registry)
+        waiting.set_function(lambda: worker.waiting)
+        behind = Gauge(
+            "honeyguide_learner_lag", "Journal entries not yet learned from.", registry=self._registry
+        )
+        behind.set_function(lambda: worker.behind)
+
+    def request(self, endpoint: str, status: int, seconds: float) -> None:
+        """Count one request."""
+        self._requests.labels(endpoint, str(status)).inc()
+        self._seconds.labels(endpoint).observe(seconds)
+
+    def recorded(self, entries: Sequence[Entry]) -> None:
+        """Count what was written down for a request."""
+        for entry in entries:
+            if isinstance(entry, Decision):
+                self._decisions.inc()
+                self._levels.observe(entry.plan.level)
+                continue
+            self._events.labels(entry.kind).inc()
+            if entry.decision_id is not None:
+                self._rewards.labels(entry.kind).inc()
+
+    def text(self) -> bytes:
+        """All of it, as Prometheus reads it."""
+        return generate_latest(self._registry)

@@ -1,0 +1,191 @@
+"""The one thread that holds the shop: requests wait in a bounded queue, and what waits together is written together.
+
+A group of requests is drafted one by one, then all their entries go into the journal in one append, then all are
+answered. So a disk that takes 4 ms to make something durable does not hold the service to 250 requests a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Condition, Thread
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from honeyguide.errors import HoneyguideError, InvalidInput
+from honeyguide.journal.protocol import Entry
+from honeyguide.serve.endpoint import Draft, Endpoint
+from honeyguide.serve.problems import BUSY, Refusal
+from honeyguide.shop.honeyguide import Honeyguide
+
+_log = logging.getLogger("honeyguide.serve")
+
+Outcome: TypeAlias = "tuple[Struct, tuple[Entry, ...]] | Exception"
+"""An answer and what was recorded for it, or why there is none."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Job:
+    """One request that waits for its turn."""
+
+    endpoint: Endpoint
+    asked: Struct
+    answered: asyncio.Future[tuple[Struct, tuple[Entry, ...]]]
+
+
+class Worker:
+    """Serves requests on one thread; `most` may wait, `group` are written down together.
+
+    Every `look_s` seconds it learns from what other processes wrote, and every `save_s` it stores what was learned.
+    """
+
+    def __init__(
+        self,
+        shop: Honeyguide,
+        *,
+        most: int = 128,
+        group: int = 32,
+        look_s: float = 0.5,
+        save_s: float = 300.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.behind = 0
+        self.trouble: str | None = None
+        self._shop = shop
+        self._most, self._group = most, group
+        self._look_s, self._save_s = look_s, save_s
+        self._clock = clock
+        self._looked = self._saved = clock()
+        self._waiting: deque[Job] = deque()
+        self._change = Condition()
+        self._stopping = False
+        self._thread = Thread(target=self._run, name="honeyguide-shop", daemon=True)
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait."""
+        return len(self._waiting)
+
+    @property
+    def alive(self) -> bool:
+        """Whether requests are served."""
+        return self._thread.is_alive()
+
+    def start(self) -> None:
+        """Begin to serve."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Serve what waits, and end."""
+        with self._change:
+            self._stopping = True
+            self._change.notify()
+        self._thread.join()
+
+    async def submit(self, endpoint: Endpoint, asked: Struct) -> tuple[Struct, tuple[Entry, ...]]:
+        """The answer, and what was recorded for it; Refusal where too many wait already."""
+        job = Job(endpoint, asked, asyncio.get_running_loop().create_future())
+        with self._change:
+            if self._stopping or len(self._waiting) >= self._most:
+                raise Refusal(BUSY, "too many requests are waiting: try again", headers={"retry-after": "1"})
+            self._waiting.append(job)
+            self._change.notify()
+        return await job.answered
+
+    def _run(self) -> None:
+        while True:
+            with self._change:
+                if not self._waiting and not self._stopping:
+                    self._change.wait(self._look_s)
+                if self._stopping and not self._waiting:
+                    return
+                group = self._take()
+            if group:
+                self._serve(group)
+            self._look_around()
+
+    def _take(self) -> list[Job]:
+        """The next requests that may be written down together: none twice of one key, and who is alone alone."""
+        group: list[Job] = []
+        keys: set[str] = set()
+        while self._waiting and len(group) < self._group:
+            job = self._waiting[0]
+            key = job.endpoint.key(job.asked)
+            if group and (job.endpoint.alone or key in keys):
+                break
+            group.append(self._waiting.popleft())
+            if job.endpoint.alone:
+                break
+            keys |= set() if key is None else {key}
+        return group
+
+    def _serve(self, group: list[Job]) -> None:
+        drafts: list[Draft | Exception] = [_drafted(self._shop, job) for job in group]
+        together = [entry for draft in drafts if isinstance(draft, Draft) for entry in draft.entries]
+        outcomes: list[Outcome]
+        try:
+            if together:
+                self._shop.record(together)
+            outcomes = [one if isinstance(one, Exception) else (one.answer, one.entries) for one in drafts]
+        except Exception:  # one of them cannot be recorded: the others are not to suffer for it
+            outcomes = [one if isinstance(one, Exception) else self._by_itself(one) for one in drafts]
+        for loop in {job.answered.get_loop() for job in group}:
+            mine = [
+                (job, out)
+                for job, out in zip(group, outcomes, strict=True)
+                if job.answered.get_loop() is loop
+            ]
+            loop.call_soon_threadsafe(_deliver, mine)
+
+    def _by_itself(self, draft: Draft) -> Outcome:
+        try:
+            if draft.entries:
+                self._shop.record(draft.entries)
+            return draft.answer, draft.entries
+        except InvalidInput as error:
+            if draft.otherwise is None:
+                return error
+            try:
+                return draft.otherwise(), ()
+            except Exception as second:
+                return second
+        except Exception as error:
+            return error
+
+    def _look_around(self) -> None:
+        now = self._clock()
+        if now - self._looked < self._look_s:
+            return
+        self._looked = now
+        try:
+            self.behind = self._shop.catch_up()
+            if now - self._saved >= self._save_s:
+                self._saved = now
+                self._shop.save()
+            self.trouble = None
+        except HoneyguideError as error:  # the journal is out of reach: say so, and look again
+            if self.trouble is None:
+                _log.error("the journal cannot be read", extra={"error": type(error).__name__})
+            self.trouble = type(error).__name__
+
+
+def _drafted(shop: Honeyguide, job: Job) -> Draft | Exception:
+    try:
+        return job.endpoint.work(shop, job.asked)
+    except Exception as error:
+        return error
+
+
+def _deliver(served: list[tuple[Job, Outcome]]) -> None:
+    for job, outcome in served:
+        if job.answered.done():  # nobody waits any more
+            continue
+        if isinstance(outcome, Exception):
+            job.answered.set_exception(outcome)
+        else:
+            job.answered.set_result(outcome)
