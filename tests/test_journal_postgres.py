@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from honeyguide.checks.journal import journal_entries, sample_decision, sample_entries, sample_feedback
-from honeyguide.errors import InvalidInput, JournalError, MissingExtra
+from honeyguide.config import Journal
+from honeyguide.errors import InvalidInput, InvalidSettings, JournalError, MissingExtra
 from honeyguide.journal.open import open_journal
 from honeyguide.journal.protocol import Counts, Erasure
 from honeyguide.journal.sqlite import SqliteJournal
@@ -228,6 +229,14 @@ def test_without_psycopg_the_command_that_installs_it_is_named(monkeypatch: pyte
     monkeypatch.setitem(sys.modules, "honeyguide.journal.postgres", None)
     with pytest.raises(MissingExtra, match=r"honeyguide\[postgres\]"):
         open_journal("postgresql://localhost/shops")
+
+
+def test_of_databases_only_postgresql_is_known() -> None:
+    with pytest.raises(InvalidInput, match="mysql") as caught:
+        open_journal(f"mysql://shop:{SECRET}@localhost/shops")
+    with pytest.raises(InvalidSettings, match="postgresql") as again:
+        Journal(f"mysql://shop:{SECRET}@localhost/shops")
+    assert SECRET not in everything_said(caught.value) + everything_said(again.value)
 
 
 def test_anything_else_is_a_file(tmp_path: Path) -> None:

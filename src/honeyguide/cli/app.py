@@ -153,7 +153,6 @@ def fit(
     from honeyguide.cli.show import Stages, show_fit
     from honeyguide.fit import fit as run_fit
     from honeyguide.fit import help_fit, is_helper
-    from honeyguide.journal.sqlite import SqliteJournal
     from honeyguide.shop.workspace import Workspace
 
     workspace = Workspace.at(shop)
@@ -163,7 +162,7 @@ def fit(
         return
     with workspace.alone("fit"), Stages(quiet=json) as stages:
         workspace.drop_damaged()
-        journal = SqliteJournal(workspace.journal)
+        journal = workspace.open_journal()
         end = journal.end()
         journal.close()
         report = run_fit(workspace, now=at, until=last, journal_offset=end, stage=stages.stage)

@@ -93,12 +93,11 @@ def _pages(workspace: Workspace, now: datetime) -> Iterator[Page]:
     from datetime import timedelta
 
     from honeyguide.export.log import DecisionLog
-    from honeyguide.journal.sqlite import SqliteJournal
 
-    if not workspace.journal.is_file():
+    if not workspace.may_have_served:
         raise NotReady("nothing was served yet: decide pages, and tell what came of them with feedback")
     labels = workspace.settings.labels
-    journal = SqliteJournal(workspace.journal)
+    journal = workspace.open_journal()
     try:
         window = timedelta(days=labels.window_days)
         yield from DecisionLog.read(journal, grade=labels.grade, window=window, now=now).pages()

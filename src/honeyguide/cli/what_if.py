@@ -14,8 +14,8 @@ from honeyguide.errors import NoSupport, NotReady
 from honeyguide.evaluate.results import Band
 from honeyguide.evaluate.what_if import Served, WhatIf, policy_name, what_if
 from honeyguide.export.log import DecisionLog
+from honeyguide.journal.open import open_journal
 from honeyguide.journal.protocol import Journal
-from honeyguide.journal.sqlite import SqliteJournal
 from honeyguide.shop.models import Fitted, load_fitted
 from honeyguide.shop.policies import like, make_policy
 from honeyguide.shop.split import all_fixed
@@ -41,11 +41,11 @@ def run_what_if(
     policy = make_policy(
         name, fitted.policy_state, settings.explore, seed=settings.seed, like=like(fitted.items)
     )
-    path = journal or workspace.journal
-    if not path.is_file():
-        missing = "nothing was served yet" if journal is None else f"{path} is not there"
-        raise NotReady(f"{missing}. {_get_one(workspace)}")
-    opened = SqliteJournal(path)
+    if journal is None and not workspace.may_have_served:
+        raise NotReady(f"nothing was served yet. {_get_one(workspace)}")
+    if journal is not None and not journal.is_file():
+        raise NotReady(f"{journal} is not there. {_get_one(workspace)}")
+    opened = open_journal(journal or workspace.store)
     try:
         # the shop's own journal was learned from up to the fit: a policy that begins there knows what came of it
         start = fitted.journal_offset if journal is None else 0

@@ -3,6 +3,7 @@
 from honeyguide.config.data import Clean, Labels
 from honeyguide.config.decide import Evaluate, Explore, Interests
 from honeyguide.config.experiment import Apprentice, Experiment
+from honeyguide.config.journal import Journal
 from honeyguide.config.language import Adapt, Compress, Distil, Plm, Teach, Training
 from honeyguide.config.rules import Rules
 from honeyguide.config.sequence import Sequence
@@ -20,6 +21,7 @@ __all__ = [
     "Experiment",
     "Explore",
     "Interests",
+    "Journal",
     "Labels",
     "Plm",
     "Rules",

@@ -14,6 +14,7 @@ from honeyguide.config.bounds import at_least
 from honeyguide.config.data import Clean, Labels
 from honeyguide.config.decide import Evaluate, Explore, Interests
 from honeyguide.config.experiment import Apprentice, Experiment
+from honeyguide.config.journal import Journal
 from honeyguide.config.language import Adapt, Compress, Distil, Plm, Teach, Training
 from honeyguide.config.rules import Rules
 from honeyguide.config.sequence import Sequence
@@ -44,6 +45,7 @@ class Settings:
     sequence: Sequence = field(default_factory=Sequence)
     explore: Explore = field(default_factory=Explore)
     rules: Rules = field(default_factory=Rules)
+    journal: Journal = field(default_factory=Journal)
     experiment: Experiment = field(default_factory=Experiment)
     apprentice: Apprentice = field(default_factory=Apprentice)
     evaluate: Evaluate = field(default_factory=Evaluate)
@@ -66,6 +68,7 @@ STAGES = MappingProxyType(
         "sequence": Sequence,
         "explore": Explore,
         "rules": Rules,
+        "journal": Journal,
         "experiment": Experiment,
         "apprentice": Apprentice,
         "evaluate": Evaluate,

@@ -159,7 +159,7 @@ def _home(workspace: Workspace) -> Path:
 
 
 def _key(workspace: Workspace, fitted: Fitted) -> str:
-    settings = {k: v for k, v in asdict(workspace.settings).items() if k != "evaluate"}
+    settings = {k: v for k, v in asdict(workspace.settings).items() if k not in ("evaluate", "journal")}
     stamp = workspace.events.stat()
     parts = [fitted.version, settings, stamp.st_size, stamp.st_mtime_ns, _CODE]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -23,7 +23,6 @@ from honeyguide.export.tables import Tables
 from honeyguide.export.written import Written
 from honeyguide.journal.memory import MemoryJournal
 from honeyguide.journal.protocol import Journal
-from honeyguide.journal.sqlite import SqliteJournal
 from honeyguide.shop.workspace import Workspace
 from honeyguide.types import Progress, check_utc, silent
 
@@ -90,8 +89,8 @@ def _source(workspace: Workspace, needs: Needs, now: datetime, progress: Progres
     if needs == "events":
         tables.check()
     journal: Journal = MemoryJournal()
-    if needs == "decisions" and workspace.journal.is_file():
-        journal = SqliteJournal(workspace.journal)
+    if needs == "decisions" and workspace.may_have_served:
+        journal = workspace.open_journal()
     try:
         window = timedelta(days=settings.labels.window_days)
         log = DecisionLog.read(

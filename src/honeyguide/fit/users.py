@@ -22,7 +22,6 @@ from honeyguide.interests.items import ItemFacts, popularity, rebought, taste_ve
 from honeyguide.interests.sequence.model import SequenceModel
 from honeyguide.interests.taxonomy import Taxonomy
 from honeyguide.interests.users import DAY_US, History, ShopperModel
-from honeyguide.journal.sqlite import SqliteJournal
 from honeyguide.shop.candidates import CandidateSource
 from honeyguide.shop.models import ITEMS, POLICY, SEQUENCE, USERS, histories_state, shopper_model
 from honeyguide.shop.past import Examples, PastPages
@@ -114,7 +113,7 @@ def posterior_stage(
         )
     with stage("Learn how far down pages are looked at"):
         if journal_offset:
-            with closing(SqliteJournal(workspace.journal)) as journal:
+            with closing(workspace.open_journal()) as journal:
                 posterior.examination = served_examination(journal, posterior.base, settings.labels)
     with stage("Fold every user's past into their posterior") as progress:
         for index, user in enumerate(examples.users):

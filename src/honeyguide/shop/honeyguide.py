@@ -18,8 +18,8 @@ from honeyguide.errors import InvalidInput
 from honeyguide.explore.decide import Request, decide, stream
 from honeyguide.explore.diverse import Inner
 from honeyguide.interests.users import DAY_US, History
+from honeyguide.journal.open import open_journal
 from honeyguide.journal.protocol import Entry, Erasure, Journal
-from honeyguide.journal.sqlite import SqliteJournal
 from honeyguide.shop.asked import candidate_rows, check_drawn, check_shown, check_user, ranked_rows
 from honeyguide.shop.beliefs import Beliefs, UserInterest
 from honeyguide.shop.candidates import CandidateSource, within
@@ -76,11 +76,17 @@ class Honeyguide:
         self._learning = Learning(settings, fitted, journal, self.model)
 
     @classmethod
-    def open(cls, folder: Path | str, *, clock: Callable[[], datetime] = utc_now) -> Self:
-        """The fitted shop in this folder; NoWorkspace, NoArtifact or DamagedArtifact say what to run."""
+    def open(
+        cls, folder: Path | str, *, store: Path | str | None = None, clock: Callable[[], datetime] = utc_now
+    ) -> Self:
+        """The fitted shop in this folder; NoWorkspace, NoArtifact or DamagedArtifact say what to run.
+
+        `store` is where the journal is, in place of what [journal] store says: a file, or postgresql://...;
+        JournalError, MissingExtra.
+        """
         workspace = Workspace.at(folder)
         fitted = load_fitted(workspace.models, workspace.items)
-        return cls(workspace.settings, fitted, SqliteJournal(workspace.journal), clock=clock)
+        return cls(workspace.settings, fitted, open_journal(store or workspace.store), clock=clock)
 
     @property
     def policy(self) -> Inner:

@@ -14,6 +14,8 @@ from honeyguide import artifacts
 from honeyguide.artifacts import write_atomically
 from honeyguide.config import FILE_NAME, STAGES, Settings, load_settings
 from honeyguide.errors import DamagedArtifact, InvalidInput, NotReady, NoWorkspace
+from honeyguide.journal.open import is_url, open_journal
+from honeyguide.journal.protocol import Journal
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +76,22 @@ class Workspace:
 
     @property
     def journal(self) -> Path:
-        """The SQLite file with every decision and every piece of feedback."""
+        """The SQLite file with every decision and every piece of feedback, where they are in no database."""
         return self.root / "journal.db"
+
+    @property
+    def store(self) -> Path | str:
+        """Where the journal is: its file, or the URL of the database that the settings name."""
+        return self.settings.journal.store or self.journal
+
+    def open_journal(self) -> Journal:
+        """The shop's journal, made where there is none; the caller closes it; JournalError, MissingExtra."""
+        return open_journal(self.store)
+
+    @property
+    def may_have_served(self) -> bool:
+        """Whether there can be anything in the journal: its file is there, or it is in a database."""
+        return is_url(self.store) or self.journal.is_file()
 
     @property
     def events(self) -> Path:
