@@ -21,7 +21,7 @@ from tests.shop_fixture import NOW
 
 @dataclass(frozen=True)
 class Served:
-    """A shop that is being served, and a client of it."""
+    """A shop that is being served, as it was at first, and a client of it."""
 
     shop: Honeyguide
     client: httpx.Client
@@ -49,7 +49,13 @@ def served(
 ) -> Iterator[Served]:
     """The shop in this folder, served until the end of the block."""
     shop, keys = Honeyguide.open(folder, clock=lambda: NOW), Keys(folder)
-    app = create_app(shop, keys=keys, most_waiting=most_waiting, clock=clock)
+    app = create_app(
+        shop,
+        keys=keys,
+        most_waiting=most_waiting,
+        clock=clock,
+        reopen=lambda: Honeyguide.open(folder, clock=lambda: NOW),
+    )
     config = uvicorn.Config(app, host="127.0.0.1", port=0, ws="none", log_config=None, access_log=False)
     server = uvicorn.Server(config)
     thread = Thread(target=server.run)

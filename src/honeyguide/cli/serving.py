@@ -13,6 +13,7 @@ from honeyguide.errors import InvalidInput, MissingExtra
 
 if TYPE_CHECKING:
     from honeyguide.serve.auth import Key, Keys
+    from honeyguide.shop.honeyguide import Honeyguide
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -51,7 +52,7 @@ def serve(
         )
     with bind(host, port) as bound:
         opened = Honeyguide.open(shop)
-        app = create_app(opened, keys=known, most_waiting=waiting)
+        app = create_app(opened, keys=known, most_waiting=waiting, reopen=lambda: _reopened(shop))
         name, locked = opened.settings.name, bool(known.all())
         listen(app, bound, lambda url: _started(name, url, locked=locked, as_json=json))
 
@@ -108,6 +109,15 @@ def revoke(
 
     revoked = _keys(shop).revoke(key, moment(None))
     show(_told(revoked), f"Key {revoked.key_id} is revoked.", as_json=json)
+
+
+def _reopened(shop: Path) -> Honeyguide:
+    """The shop anew; NotReady while a fit goes on, whose parts do not belong together yet."""
+    from honeyguide.shop.honeyguide import Honeyguide
+    from honeyguide.shop.workspace import Workspace
+
+    with Workspace.at(shop).alone("fit"):
+        return Honeyguide.open(shop)
 
 
 def _keys(shop: Path) -> Keys:

@@ -34,6 +34,7 @@ from honeyguide.serve.problems import (
     headers_of,
     problem_of,
 )
+from honeyguide.serve.renewal import Renewal
 from honeyguide.serve.worker import Worker
 from honeyguide.shop.honeyguide import Honeyguide
 
@@ -55,13 +56,16 @@ def create_app(
     keys: Keys,
     most_waiting: int = 128,
     clock: Callable[[], float] = time.monotonic,
+    reopen: Callable[[], Honeyguide] | None = None,
 ) -> Starlette:
     """The service, which closes the shop when it ends.
 
-    As long as there are no `keys` it answers only what was asked of this machine by one of its own names. `clock`
-    gives seconds, to measure and to limit by.
+    As long as there are no `keys` it answers only what was asked of this machine by one of its own names. Where the
+    shop was fitted anew it is opened by `reopen`, and takes over between two requests. `clock` gives seconds, to
+    measure and to limit by.
     """
-    worker = Worker(shop, most=most_waiting, clock=clock)
+    renewal = None if reopen is None else Renewal(reopen)
+    worker = Worker(shop, most=most_waiting, clock=clock, renewal=renewal)
     service = _Service(worker, keys, clock)
 
     @asynccontextmanager
@@ -69,7 +73,7 @@ def create_app(
         worker.start()
         yield
         worker.stop()
-        shop.close()
+        worker.shop.close()
 
     described = openapi(ENDPOINTS)
     spec, html = _encode(described), page(ENDPOINTS, described)

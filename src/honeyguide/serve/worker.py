@@ -21,6 +21,7 @@ from honeyguide.errors import HoneyguideError, InvalidInput
 from honeyguide.journal.protocol import Entry
 from honeyguide.serve.endpoint import Draft, Endpoint
 from honeyguide.serve.problems import BUSY, Refusal
+from honeyguide.serve.renewal import Renewal
 from honeyguide.shop.honeyguide import Honeyguide
 
 _log = logging.getLogger("honeyguide.serve")
@@ -42,6 +43,7 @@ class Worker:
     """Serves requests on one thread; `most` may wait, `group` are written down together.
 
     Every `look_s` seconds it learns from what other processes wrote, and every `save_s` it stores what was learned.
+    Where the shop was fitted anew, or the journal cannot be read on, a shop of `renewal` takes over.
     """
 
     def __init__(
@@ -52,11 +54,13 @@ class Worker:
         group: int = 32,
         look_s: float = 0.5,
         save_s: float = 300.0,
+        renewal: Renewal | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.behind = 0
         self.trouble: str | None = None
-        self._shop = shop
+        self.shop = shop
+        self._renewal = renewal
         self._most, self._group = most, group
         self._look_s, self._save_s = look_s, save_s
         self._clock = clock
@@ -86,6 +90,8 @@ class Worker:
             self._stopping = True
             self._change.notify()
         self._thread.join()
+        if self._renewal is not None and (opened := self._renewal.take(wait=True)):
+            opened.journal.close()
 
     async def submit(self, endpoint: Endpoint, asked: Struct) -> tuple[Struct, tuple[Entry, ...]]:
         """The answer, and what was recorded for it; Refusal where too many wait already."""
@@ -108,6 +114,7 @@ class Worker:
             if group:
                 self._serve(group)
             self._look_around()
+            self._renew()
 
     def _take(self) -> list[Job]:
         """The next requests that may be written down together: none twice of one key, and who is alone alone."""
@@ -125,12 +132,12 @@ class Worker:
         return group
 
     def _serve(self, group: list[Job]) -> None:
-        drafts: list[Draft | Exception] = [_drafted(self._shop, job) for job in group]
+        drafts: list[Draft | Exception] = [_drafted(self.shop, job) for job in group]
         together = [entry for draft in drafts if isinstance(draft, Draft) for entry in draft.entries]
         outcomes: list[Outcome]
         try:
             if together:
-                self._shop.record(together)
+                self.shop.record(together)
             outcomes = [one if isinstance(one, Exception) else (one.answer, one.entries) for one in drafts]
         except Exception:  # one of them cannot be recorded: the others are not to suffer for it
             outcomes = [one if isinstance(one, Exception) else self._by_itself(one) for one in drafts]
@@ -145,7 +152,7 @@ class Worker:
     def _by_itself(self, draft: Draft) -> Outcome:
         try:
             if draft.entries:
-                self._shop.record(draft.entries)
+                self.shop.record(draft.entries)
             return draft.answer, draft.entries
         except InvalidInput as error:
             if draft.otherwise is None:
@@ -163,15 +170,32 @@ class Worker:
             return
         self._looked = now
         try:
-            self.behind = self._shop.catch_up()
+            self.behind = self.shop.catch_up()
             if now - self._saved >= self._save_s:
                 self._saved = now
-                self._shop.save()
+                self.shop.save()
             self.trouble = None
+            outdated = self.shop.outdated
         except HoneyguideError as error:  # the journal is out of reach: say so, and look again
             if self.trouble is None:
-                _log.error("the journal cannot be read", extra={"error": type(error).__name__})
+                _log.error("the shop is in trouble", extra={"facts": {"error": type(error).__name__}})
             self.trouble = type(error).__name__
+            outdated = True
+        if outdated and self._renewal is not None:
+            self._renewal.begin(now)
+
+    def _renew(self) -> None:
+        """Let a shop take over that was opened meanwhile: it knows all that the journal holds."""
+        if self._renewal is None or (opened := self._renewal.take()) is None:
+            return
+        try:
+            opened.catch_up()
+        except HoneyguideError:  # somebody was erased while it was opened: the next look opens it once more
+            opened.journal.close()
+            return
+        old, self.shop = self.shop, opened
+        old.journal.close()  # what it learned is not stored: it is of the fit before
+        _log.info("renewed", extra={"facts": {"model_version": opened.fitted.version}})
 
 
 def _drafted(shop: Honeyguide, job: Job) -> Draft | Exception:

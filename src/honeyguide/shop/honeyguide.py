@@ -26,7 +26,7 @@ from honeyguide.shop.candidates import CandidateSource, within
 from honeyguide.shop.erasing import without
 from honeyguide.shop.explain import Explainer
 from honeyguide.shop.learning import Learning
-from honeyguide.shop.models import Fitted, load_fitted
+from honeyguide.shop.models import Fitted, current_version, load_fitted
 from honeyguide.shop.offer import offer
 from honeyguide.shop.recommend import (
     WIDE,
@@ -240,6 +240,11 @@ class Honeyguide:
         """Learn from what other processes wrote down; how many entries of the journal that leaves unlearned."""
         self._learning.catch_up()
         return self._learning.behind()
+
+    @property
+    def outdated(self) -> bool:
+        """Whether another fit than this one lies in the workspace now; NoArtifact, DamagedArtifact."""
+        return current_version(self.fitted.finding.models) != self.fitted.version
 
     def save(self) -> None:
         """Store what was learned beside its journal offset, so that the next open begins there."""

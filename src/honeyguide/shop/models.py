@@ -83,6 +83,11 @@ def shopper_model(
     )
 
 
+def current_version(models: Path) -> str:
+    """The version of the shop that was fitted last; NoArtifact, DamagedArtifact."""
+    return f"{artifacts.current(models, ITEMS)}.{artifacts.current(models, POLICY)}"
+
+
 def load_fitted(models: Path, items_path: Path) -> Fitted:
     """The fitted shop; NoArtifact where something is missing, DamagedArtifact where a file was changed."""
     items = artifacts.load(models, ITEMS)

@@ -1,0 +1,110 @@
+"""A newer fit takes over while the service runs; who was erased elsewhere is forgotten here, too."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Event as Flag
+
+import pytest
+
+from honeyguide import Honeyguide, artifacts
+from honeyguide.errors import NotReady
+from honeyguide.serve.renewal import Renewal
+from honeyguide.shop.models import POLICY
+from tests.fitted import copy_of, fitted_shop
+from tests.serve_fixture import Served, served
+from tests.shop_fixture import NOW
+
+
+@pytest.fixture
+def folder(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
+    return copy_of(fitted_shop(tmp_path_factory.getbasetemp()), tmp_path)
+
+
+@pytest.fixture
+def it(folder: Path) -> Iterator[Served]:
+    with served(folder) as running:
+        yield running
+
+
+def _fitted_anew(folder: Path, turn: int) -> str:
+    """Another version of the same policy."""
+    stored = artifacts.load(folder / "models", POLICY)
+    return artifacts.save(folder / "models", POLICY, stored.arrays, {**stored.meta, "turn": turn})
+
+
+def _version(it: Served) -> str:
+    return str(it.client.get("/v1/models").json()["model_version"]).split(".")[1]
+
+
+def _soon(happened: Callable[[], bool]) -> None:
+    start = time.monotonic()
+    while not happened():
+        assert time.monotonic() - start < 10
+        time.sleep(0.02)
+
+
+def test_a_newer_fit_takes_over_and_no_request_is_lost(it: Served, folder: Path) -> None:
+    page = it.decide("nobody", k=2, decision_id="before")
+    it.feedback(page)
+    done = Flag()
+
+    def ask(seed: int) -> list[int]:
+        codes = []
+        while not done.is_set():
+            codes.append(it.client.post("/v1/decide", json={"user_id": f"user-{seed}", "k": 2}).status_code)
+        return codes
+
+    with ThreadPoolExecutor(3) as pool:
+        asked = [pool.submit(ask, seed) for seed in range(3)]
+        version = _fitted_anew(folder, 1)
+        _soon(lambda: _version(it) == version)
+        done.set()
+        codes = [code for one in asked for code in one.result()]
+    assert set(codes) == {200}
+    assert len(codes) > 10
+    assert it.decide("nobody", decision_id="before") == page
+    found = it.client.get("/v1/users/nobody/interests", params={"top": 1}).json()["interests"]
+    assert found[0]["share"] == 1.0  # what was learned before is known to what serves now
+
+
+def test_a_fit_that_cannot_be_opened_leaves_what_serves(it: Served, folder: Path) -> None:
+    version = _version(it)
+    damaged = _fitted_anew(folder, 1)
+    (folder / "models" / POLICY / damaged / "manifest.json").write_text("{}")
+    time.sleep(1)
+    assert _version(it) == version
+    assert it.client.get("/readyz").status_code == 200
+    assert it.decide(k=1)
+
+
+def test_who_was_erased_by_another_process_is_forgotten_here(it: Served, folder: Path) -> None:
+    it.feedback(it.decide("passer-by", k=1, decision_id="page"))
+    with Honeyguide.open(folder, clock=lambda: NOW) as beside:
+        beside.erase("passer-by")
+        beside.erase("user-1")
+
+    def forgotten() -> bool:
+        known = [it.client.get(f"/v1/users/{user}/interests").json() for user in ("passer-by", "user-1")]
+        return all(one["share"] == 0 for user in known for one in user["interests"])
+
+    _soon(forgotten)
+    _soon(lambda: it.client.get("/readyz").status_code == 200)
+    assert it.decide("passer-by", k=1)
+
+
+def test_one_opening_at_a_time_and_none_too_soon() -> None:
+    opened: list[int] = []
+
+    def reopen() -> Honeyguide:
+        opened.append(1)
+        raise NotReady("a fit is running")
+
+    renewal = Renewal(reopen, every_s=2)
+    for now, times in ((0.0, 1), (1.0, 1), (2.5, 2)):
+        renewal.begin(now)
+        assert renewal.take(wait=True) is None
+        assert len(opened) == times
