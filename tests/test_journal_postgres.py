@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from honeyguide.checks.journal import journal_entries, sample_decision, sample_entries, sample_feedback
+from honeyguide.checks.policy import equal_states
 from honeyguide.config import Journal
 from honeyguide.errors import InvalidInput, InvalidSettings, JournalError, MissingExtra
+from honeyguide.journal.move import copy_journal
 from honeyguide.journal.open import open_journal
 from honeyguide.journal.protocol import Counts, Erasure
 from honeyguide.journal.sqlite import SqliteJournal
@@ -111,6 +113,27 @@ def test_ids_of_any_length_and_characters_are_taken(journal: PostgresJournal) ->
         journal.decision("\ud800")
 
 
+def test_a_journal_can_be_moved_and_the_moving_repeated(url: str, tmp_path: Path) -> None:
+    users = [f"shopper-{number}" for number in range(5)]
+    with (
+        closing(open_journal(tmp_path / "old.db")) as old,
+        closing(open_journal(url)) as new,
+        closing(open_journal(tmp_path / "again.db")) as again,
+    ):
+        count = old.append(busy_day(users))
+        assert copy_journal(old, new) == count > 1000
+        assert copy_journal(old, new) == 0
+        assert copy_journal(new, again) == count
+        learners = [new_learner() for _ in range(3)]
+        for learner, journal in zip(learners, (old, new, again), strict=True):
+            learner.catch_up(journal)
+        assert equal_states(learners[0].state(), learners[1].state())
+        assert equal_states(learners[0].state(), learners[2].state())
+        old.erase(users[0])
+        new.erase(users[0])
+        assert copy_journal(old, new) == 0
+
+
 def test_a_damaged_entry_is_refused(postgres: PostgresServer, url: str) -> None:
     with opened(url) as journal, postgres.connect() as look:
         journal.append(sample_entries())
@@ -145,6 +168,7 @@ def test_an_erasure_leaves_no_byte_in_the_servers_files(postgres: PostgresServer
         look.execute("CHECKPOINT")
         assert all(traces(postgres.folder, user, log=False) for user in users)
         journal.erase(users[0])
+        assert traces(postgres.folder, users[0], log=False) == []
         assert all(entry.user_id == users[1] for entry in journal_entries(journal))
         look.execute("CHECKPOINT")
         assert traces(postgres.folder, users[0], log=False) == []

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from honeyguide import Honeyguide
 from honeyguide.artifacts import write_atomically
 from honeyguide.checks.policy import equal_states
-from honeyguide.cli.app import app
+from honeyguide.cli.app import app, main
 from honeyguide.config import FILE_NAME, Journal
 from honeyguide.journal.open import open_journal
 from honeyguide.journal.protocol import Counts
@@ -69,3 +69,13 @@ def test_the_setting_chooses_the_database(shop: Path, postgres: PostgresServer) 
     answer = runner.invoke(app, ["export", str(shop), str(out), "--format", "decisions"])
     assert answer.exit_code == 0, answer.output
     assert not (shop / "journal.db").exists()
+
+
+def test_serve_takes_the_store_it_is_given(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nobody = "postgresql://shop:sw0rdfish@127.0.0.1:1/shops"
+    with pytest.raises(SystemExit) as ended:
+        main(["serve", str(shop), "--port", "0", "--store", nobody])
+    assert ended.value.code == 5
+    said = capsys.readouterr()
+    assert "postgresql://127.0.0.1:1/shops" in said.err
+    assert "sw0rdfish" not in said.err + said.out

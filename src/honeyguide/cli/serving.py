@@ -27,6 +27,12 @@ def serve(
     waiting: Annotated[
         int, typer.Option(help="Requests that may wait; one more is told to come again.", min=1)
     ] = 128,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            help="Where the journal is, postgresql://... or a file; [journal] store when not given."
+        ),
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Serve a shop over HTTP: decide, learn, find, erase.
@@ -51,8 +57,8 @@ def serve(
             f"honeyguide keys create {shop} --scope decide --scope write"
         )
     with bind(host, port) as bound:
-        opened = Honeyguide.open(shop)
-        app = create_app(opened, keys=known, most_waiting=waiting, reopen=lambda: _reopened(shop))
+        opened = Honeyguide.open(shop, store=store)
+        app = create_app(opened, keys=known, most_waiting=waiting, reopen=lambda: _reopened(shop, store))
         name, locked = opened.settings.name, bool(known.all())
         listen(app, bound, lambda url: _started(name, url, locked=locked, as_json=json))
 
@@ -111,13 +117,13 @@ def revoke(
     show(_told(revoked), f"Key {revoked.key_id} is revoked.", as_json=json)
 
 
-def _reopened(shop: Path) -> Honeyguide:
+def _reopened(shop: Path, store: str | None) -> Honeyguide:
     """The shop anew; NotReady while a fit goes on, whose parts do not belong together yet."""
     from honeyguide.shop.honeyguide import Honeyguide
     from honeyguide.shop.workspace import Workspace
 
     with Workspace.at(shop).alone("fit"):
-        return Honeyguide.open(shop)
+        return Honeyguide.open(shop, store=store)
 
 
 def _keys(shop: Path) -> Keys:
