@@ -45,16 +45,20 @@ class Served:
 
 @contextmanager
 def served(
-    folder: Path, *, most_waiting: int = 128, clock: Callable[[], float] = time.monotonic
+    folder: Path,
+    *,
+    store: str | None = None,
+    most_waiting: int = 128,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Served]:
     """The shop in this folder, served until the end of the block."""
-    shop, keys = Honeyguide.open(folder, clock=lambda: NOW), Keys(folder)
+    shop, keys = Honeyguide.open(folder, store=store, clock=lambda: NOW), Keys(folder)
     app = create_app(
         shop,
         keys=keys,
         most_waiting=most_waiting,
         clock=clock,
-        reopen=lambda: Honeyguide.open(folder, clock=lambda: NOW),
+        reopen=lambda: Honeyguide.open(folder, store=store, clock=lambda: NOW),
     )
     config = uvicorn.Config(app, host="127.0.0.1", port=0, ws="none", log_config=None, access_log=False)
     server = uvicorn.Server(config)
