@@ -33,6 +33,7 @@ from honeyguide.evaluate.simulate.seen import time_of
 from honeyguide.explore.base_rate import BaseRate
 from honeyguide.explore.decide import Request, decide, stream
 from honeyguide.explore.item_effects import ItemPrior
+from honeyguide.explore.page import OnLeft, Paged
 from honeyguide.explore.posterior import Prior
 from honeyguide.explore.shared import SharedPosterior
 from honeyguide.shop.policies import make_policy
@@ -184,11 +185,24 @@ def shop_state() -> State:
 def watched(policy: Policy) -> list[Floats]:
     """What the policy says of every slot from now on, in order."""
     given: list[Floats] = []
+
+    def noted(pmf: Floats) -> Floats:
+        given.append(pmf)
+        return pmf
+
+    if isinstance(policy, Paged):
+        pages = policy.page
+
+        def page(candidates: Candidates, rng: np.random.Generator, *, level: float) -> OnLeft:
+            answer = pages(candidates, rng, level=level)
+            return lambda left: noted(answer(left))
+
+        vars(policy)["page"] = page
+        return given
     asked = policy.probabilities
 
     def answer(candidates: Candidates, rng: np.random.Generator, *, level: float | None = None) -> Floats:
-        given.append(asked(candidates, rng, level=level))
-        return given[-1]
+        return noted(asked(candidates, rng, level=level))
 
     vars(policy)["probabilities"] = answer
     return given

@@ -10,9 +10,9 @@ import pytest
 from honeyguide.checks.policy import DIM, N, PolicyCheck, equal_states, page, pmf_of, train, world
 from honeyguide.explore.capped import Capped
 from honeyguide.explore.closed_form import Softmax
-from honeyguide.explore.decide import rest
 from honeyguide.explore.determinantal import Determinantal
 from honeyguide.explore.diverse import Diverse
+from honeyguide.explore.page import rest
 from honeyguide.explore.thompson import Thompson
 from honeyguide.types import Floats, Policy
 from tests.policy_cases import cases, posterior

@@ -15,6 +15,7 @@ from scipy.stats import chi2
 
 from honeyguide.errors import InvalidInput
 from honeyguide.explore.decide import Request, decide, draw
+from honeyguide.explore.page import rest, slots_of
 from honeyguide.types import Candidates, Decision, Floats, Policy, State
 
 MakePolicy = Callable[[int], Policy]
@@ -232,11 +233,29 @@ def check_level_0_is_exploit_only(make: MakePolicy) -> None:
     pmf = policy.probabilities(candidates, np.random.default_rng(2), level=0.0)
     best = scores >= scores.max() - 1e-9
     require(bool(np.ptp(pmf[best]) < 1e-9), "the best items must share alike at level 0")
-    rest = pmf[~best]
+    others = pmf[~best]
     require(
-        not len(rest) or bool(np.ptp(rest) < 1e-9 and pmf[best].min() > rest.max()),
+        not len(others) or bool(np.ptp(others) < 1e-9 and pmf[best].min() > others.max()),
         "at level 0 all but a floor must be on the items of the highest score",
     )
+
+
+def check_pages_are_its_own_answers(make: MakePolicy) -> None:
+    """Slot by slot a page is what `probabilities` says: of the first slot, and at level 0 of what is left."""
+    policy = make(DIM)
+    train(policy, 10)
+    candidates = world()
+    for level in (policy.plan(candidates).level, 0.0):
+        ask = slots_of(policy, candidates, np.random.default_rng(2), level)
+        first = policy.probabilities(candidates, np.random.default_rng(2), level=level)
+        require(np.array_equal(ask(())[1], first), "a page's first slot must be what `probabilities` says")
+    left, pmf = ask((3, 0))
+    _, asked = rest(candidates, (3, 0))
+    alone = policy.probabilities(asked, np.random.default_rng(2), level=0.0)
+    require(
+        left.tolist() == [row for row in range(N) if row not in (0, 3)], "what is left is not on the page"
+    )
+    require(bool(np.allclose(pmf, alone, atol=1e-9)), "a later slot must be the answer on what is left")
 
 
 def check_state_round_trip(make: MakePolicy) -> None:
@@ -344,6 +363,7 @@ CHECKS_POLICY: tuple[PolicyCheck, ...] = (
     check_asking_never_learns,
     check_level_is_obeyed,
     check_level_0_is_exploit_only,
+    check_pages_are_its_own_answers,
     check_state_round_trip,
     check_bad_input_leaves_no_trace,
     check_update_order_is_irrelevant,

@@ -8,7 +8,7 @@ on the page from the start, and no candidates.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import blake2b
@@ -16,6 +16,7 @@ from hashlib import blake2b
 import numpy as np
 
 from honeyguide.errors import InvalidInput
+from honeyguide.explore.page import slots_of
 from honeyguide.types import Candidates, Decision, Floats, Policy, Rows
 
 Explain = Callable[[int, bool], str]
@@ -31,16 +32,6 @@ class Request:
     surface: str = "default"
     policy_version: str = "0"
     model_version: str = "0"
-
-
-def rest(candidates: Candidates, page: Sequence[int]) -> tuple[Rows, Candidates]:
-    """(rows left, ascending; what a policy is asked for the next slot) when the rows of `page` stand on it."""
-    if not page:
-        return np.arange(len(candidates)), candidates
-    free = np.ones(len(candidates), dtype=np.bool_)
-    free[page] = False
-    left = np.flatnonzero(free)
-    return left, candidates.take(left, shown=candidates.features[list(page)])
 
 
 def stream(root: int, decision_id: str) -> np.random.Generator:
@@ -97,15 +88,14 @@ def _filled(
     level: float,
 ) -> tuple[Rows, Floats, Floats]:
     """(k,) rows, (k,) propensities, and (n,) the pmf of the first slot that is drawn."""
-    page = list(fixed.values())
+    page, ask = list(fixed.values()), slots_of(policy, candidates, rng, level)
     chosen, propensities, first = [], [], np.zeros(len(candidates))
     for slot in range(k):
         if slot in fixed:
             chosen.append(fixed[slot])
             propensities.append(1.0)
             continue
-        left, asked = rest(candidates, page)
-        pmf = policy.probabilities(asked, rng, level=level)
+        left, pmf = ask(page)
         drawn = draw(pmf, rng)
         if len(page) == len(fixed):
             first[left] = pmf

@@ -13,9 +13,10 @@ from honeyguide.explore.believing import Believing, expected_rewards, settings_o
 from honeyguide.explore.gradient import Gradient
 from honeyguide.explore.level_sums import LEVELS
 from honeyguide.explore.meta import Champion, Corral
+from honeyguide.explore.page import OnLeft
 from honeyguide.explore.posterior import UserPosterior
 from honeyguide.explore.shared import posterior_of
-from honeyguide.explore.thompson import check_draws, thompson_pmf
+from honeyguide.explore.thompson import check_draws, thompson_page, thompson_pmf
 from honeyguide.types import Candidates, Decision, Floats, Plan, State
 
 
@@ -101,6 +102,10 @@ class Drawn(Believing):
         """(n,): Thompson win-shares at the given level, or at the one that this request draws."""
         chosen = self.plan(candidates).level if level is None else level
         return thompson_pmf(self.posterior, candidates, rng, level=chosen, floor=self.floor, draws=self.draws)
+
+    def page(self, candidates: Candidates, rng: np.random.Generator, *, level: float) -> OnLeft:
+        """Win-shares among what is left, for every slot over the same joint draws."""
+        return thompson_page(self.posterior, candidates, rng, level=level, floor=self.floor, draws=self.draws)
 
     def update(self, decision: Decision, rewards: Floats) -> None:
         """Add the rewards to the user's statistics, and to the level's where it was drawn."""

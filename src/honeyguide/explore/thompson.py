@@ -8,6 +8,7 @@ import numpy as np
 
 from honeyguide.errors import InvalidInput
 from honeyguide.explore.believing import Believing, check_number, expected_rewards, less_penalty, settings_of
+from honeyguide.explore.page import OnLeft, shares_of
 from honeyguide.explore.posterior import UserPosterior
 from honeyguide.explore.shared import posterior_of
 from honeyguide.explore.shares import win_shares, with_floor
@@ -52,6 +53,10 @@ class Thompson(Believing):
             draws=self.draws,
         )
 
+    def page(self, candidates: Candidates, rng: np.random.Generator, *, level: float) -> OnLeft:
+        """Win-shares among what is left, for every slot over the same joint draws."""
+        return thompson_page(self.posterior, candidates, rng, level=level, floor=self.floor, draws=self.draws)
+
     @classmethod
     def from_state(cls, state: State) -> Self:
         """The policy whose `state()` this is."""
@@ -81,6 +86,19 @@ def thompson_pmf(
     return with_floor(win_shares(drawn_scores(posterior, candidates, rng, level=level, draws=draws)), floor)
 
 
+def thompson_page(
+    posterior: UserPosterior,
+    candidates: Candidates,
+    rng: np.random.Generator,
+    *,
+    level: float,
+    floor: float,
+    draws: int,
+) -> OnLeft:
+    """The same for every slot of a page, all over one set of draws: among what is left."""
+    return shares_of(drawn_scores(posterior, candidates, rng, level=level, draws=draws), floor)
+
+
 def check_draws(draws: int) -> int:
     """`draws` itself; InvalidInput unless there are two at the least."""
     if draws < 2:
@@ -88,4 +106,4 @@ def check_draws(draws: int) -> int:
     return draws
 
 
-__all__ = ["Thompson", "check_draws", "drawn_scores", "expected_rewards", "thompson_pmf"]
+__all__ = ["Thompson", "check_draws", "drawn_scores", "expected_rewards", "thompson_page", "thompson_pmf"]

@@ -29,10 +29,11 @@ from honeyguide.errors import InvalidInput
 from honeyguide.explore.about import About
 from honeyguide.explore.believing import less_penalty
 from honeyguide.explore.ledger import Ledger, Totals
+from honeyguide.explore.page import OnLeft
 from honeyguide.explore.posterior import UserPosterior
 from honeyguide.explore.shared import posterior_of
 from honeyguide.explore.shares import check_floor
-from honeyguide.explore.thompson import thompson_pmf
+from honeyguide.explore.thompson import thompson_page, thompson_pmf
 from honeyguide.types import Candidates, Decision, Floats, Plan, Rows, State
 
 LEVELS = (0.0, 0.1, 0.25, 0.5, 1.0)
@@ -93,6 +94,10 @@ class Tradeoff:
         """(n,): Thompson win-shares at the given level, or at the one this request deserves."""
         chosen = self.plan(candidates).level if level is None else level
         return thompson_pmf(self.posterior, candidates, rng, level=chosen, floor=self.floor, draws=self.draws)
+
+    def page(self, candidates: Candidates, rng: np.random.Generator, *, level: float) -> OnLeft:
+        """Win-shares among what is left, for every slot over the same joint draws."""
+        return thompson_page(self.posterior, candidates, rng, level=level, floor=self.floor, draws=self.draws)
 
     def update(self, decision: Decision, rewards: Floats) -> None:
         """Add the rewards to the user's statistics and to the account of what exploring earned."""

@@ -13,7 +13,8 @@ import numpy as np
 
 from honeyguide.errors import NoSupport
 from honeyguide.evaluate.ope.placing import chance_of_place
-from honeyguide.explore.decide import draw, rest, stream
+from honeyguide.explore.decide import draw, stream
+from honeyguide.explore.page import slots_of
 from honeyguide.types import Decision, Floats, Policy
 
 PATHS = 2
@@ -70,11 +71,12 @@ class _Asked:
     """A target that is asked for the slots of one page, from one stream and at one level, as `decide` would."""
 
     def __init__(self, target: Policy, decision: Decision, rng: np.random.Generator) -> None:
-        self.target, self.rng = target, rng
+        self.rng = rng
         self.candidates = decision.candidates
         self.k = len(decision.chosen)
         self.fixed = dict(decision.pins)
-        self.level = target.plan(self.candidates).level
+        level = target.plan(self.candidates).level
+        self._slots = slots_of(target, self.candidates, rng, level)
 
     def along(self, chosen: list[int]) -> Floats:
         """(k, n): the distribution in each slot of a page on which `chosen` stands above."""
@@ -116,8 +118,8 @@ class _Asked:
 
     def _ask(self, page: list[int], into: Floats) -> Floats:
         """`into` (n,) with the chances of the next slot where the rows of `page` stand beside what is pinned."""
-        left, asked = rest(self.candidates, [*self.fixed.values(), *page])
-        into[left] = self.target.probabilities(asked, self.rng, level=self.level)
+        left, pmf = self._slots([*self.fixed.values(), *page])
+        into[left] = pmf
         return into
 
     def _pinned(self) -> Floats:
