@@ -2,9 +2,10 @@
 
 python benchmarks/slate.py [--seeds N] [--json OUT]
 
-A linear-Gaussian world, 100 candidates, pages of 10, floor 2 %, Thompson sampling with 64 draws at three levels. Four
+A linear-Gaussian world, 100 candidates, pages of 10, floor 2 %, Thompson sampling with 64 draws at three levels. Five
 ways from the same posterior to a page, each with exact propensities for every slot given those before it:
 
+one set          what serves: shares of wins among what is left, for every slot over the same joint draws
 every slot       the policy is asked again on what is left: shares of wins over fresh draws
 one pmf          the shares of wins of the first slot, drawn without replacement (Plackett-Luce)
 shares of pages  the same from shares of being among the ten best of a draw
@@ -19,11 +20,12 @@ the prior, learns from its own pages, and the figure is over all 40 of them: wha
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from honeyguide.explore.decide import draw
+from honeyguide.explore.page import Slots, rest, slots_of
 from honeyguide.explore.posterior import Prior, UserPosterior
 from honeyguide.explore.shares import with_floor
 from honeyguide.explore.thompson import Thompson, drawn_scores
@@ -38,18 +40,33 @@ Fill = Callable[[Thompson, Candidates, int, np.random.Generator], tuple[Rows, Fl
 """(policy, candidates, k, rng) -> (k,) rows and (k,) propensities given the slots before."""
 
 
-def asked_for_every_slot(
+def one_set(
     policy: Thompson, candidates: Candidates, k: int, rng: np.random.Generator
 ) -> tuple[Rows, Floats]:
-    """Slot j is drawn from the policy's answer on what is left."""
-    left = np.arange(len(candidates))
-    chosen, propensities = [], []
+    """Slot j is drawn from shares of wins among what is left, over one set of draws for the page."""
+    return slot_by_slot(slots_of(policy, candidates, rng, policy.level), k, rng)
+
+
+def every_slot(
+    policy: Thompson, candidates: Candidates, k: int, rng: np.random.Generator
+) -> tuple[Rows, Floats]:
+    """Slot j is drawn from the policy's answer on what is left, over fresh draws."""
+
+    def ask(page: Sequence[int]) -> tuple[Rows, Floats]:
+        left, asked = rest(candidates, page)
+        return left, policy.probabilities(asked, rng)
+
+    return slot_by_slot(ask, k, rng)
+
+
+def slot_by_slot(ask: Slots, k: int, rng: np.random.Generator) -> tuple[Rows, Floats]:
+    """A page out of answers for its slots."""
+    chosen, propensities = list[int](), []
     for _ in range(k):
-        pmf = policy.probabilities(candidates.take(left), rng)
+        left, pmf = ask(chosen)
         drawn = draw(pmf, rng)
         chosen.append(int(left[drawn]))
         propensities.append(pmf[drawn])
-        left = np.delete(left, drawn)
     return np.array(chosen), np.array(propensities)
 
 
@@ -103,6 +120,7 @@ def without_replacement(pmf: Floats, k: int, rng: np.random.Generator) -> tuple[
 
 
 RIVALS: dict[str, Fill] = {
+    "every slot": every_slot,
     "one pmf (Plackett-Luce)": plackett_luce,
     "shares of pages": shares_of_pages,
     "one draw": one_draw,
@@ -145,7 +163,7 @@ def main() -> None:
     rows = []
     for level in LEVELS:
         for learns, metrics in ((False, ("random to best", "ms a page")), (True, ("learning",))):
-            ours = [score(asked_for_every_slot, level, s, learns=learns) for s in range(options.seeds)]
+            ours = [score(one_set, level, s, learns=learns) for s in range(options.seeds)]
             for rival, fill in RIVALS.items():
                 theirs = [score(fill, level, s, learns=learns) for s in range(options.seeds)]
                 for at, metric in enumerate(metrics):
