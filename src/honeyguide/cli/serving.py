@@ -24,12 +24,6 @@ def serve(
     shop: Shop,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="The port; 0 takes a free one.", min=0, max=65535)] = 8080,
-    store: Annotated[
-        str | None,
-        typer.Option(
-            help="Where the journal is: a file or postgresql://...; as the settings say when not given."
-        ),
-    ] = None,
     waiting: Annotated[
         int, typer.Option(help="Requests that may wait; one more is told to come again.", min=1)
     ] = 128,
