@@ -1,6 +1,8 @@
 # Each target sets up what it needs in .venv by itself.
 PY := .venv/bin/python
 export HF_HUB_OFFLINE := 1
+# Tests that share what was dear to make stay together, and the two processes fill the cores: more threads only wait.
+PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal
 
 .PHONY: demo test lint check bench-setup clean
 
@@ -8,7 +10,7 @@ demo: .venv/.installed
 	.venv/bin/honeyguide demo
 
 test: .venv/.installed
-	$(PY) -m pytest -n 2 --durations=15
+	$(PYTEST) --durations=15
 
 lint: .venv/.installed
 	.venv/bin/ruff check src tests benchmarks
@@ -17,7 +19,7 @@ lint: .venv/.installed
 	.venv/bin/lint-imports
 
 check: lint
-	$(PY) -m pytest -n 2 -m "not slow" -q
+	$(PYTEST) -m "not slow" -q
 
 # Rivals' dependencies exclude each other and ours, so each lives by itself.
 bench-setup: .venv/.installed .venv-rivals/rectools/.installed .venv-rivals/recbole/.installed \

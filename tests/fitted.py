@@ -6,16 +6,16 @@ import shutil
 from functools import cache
 from pathlib import Path
 
+from tests.once import made_once, run_folder
 from tests.shop_fixture import fitted_workspace
 
 
 @cache
 def fitted_shop(base: Path) -> Path:
     """The folder of the fitted workspace under `base`: to read from, never to write to."""
-    home = base / "fitted-once"
-    home.mkdir()
-    workspace, _ = fitted_workspace(home)
-    return workspace.root
+    shared = made_once(run_folder(base) / "fitted-for-all", fitted_workspace)
+    # a process has a copy of its own: two that fit one shop at once would refuse each other
+    return Path(shutil.copytree(shared / "shop", base / "fitted-once"))
 
 
 def copy_of(shop: Path, target: Path) -> Path:

@@ -33,6 +33,12 @@ def torch_vectors(checkpoint: Path, texts: list[str], max_tokens: int, *, poolin
     return np.asarray(torch.nn.functional.normalize(pooled, dim=1).numpy())
 
 
+@pytest.fixture(autouse=True)
+def _really(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here every export is made, also one that another test had made before."""
+    monkeypatch.setattr(exporting, "export", export)
+
+
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_tiny_bert(tmp_path_factory.mktemp("checkpoint"))
