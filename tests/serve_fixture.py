@@ -34,6 +34,11 @@ class Served:
         page: dict[str, Any] = answer.json()
         return page
 
+    def knows(self, user_id: str) -> bool:
+        """Whether the user is known to have taken anything."""
+        interests = self.client.get(f"/v1/users/{user_id}/interests").json()["interests"]
+        return any(one["share"] > 0 for one in interests)
+
     def feedback(
         self, page: dict[str, Any], place: int = 0, kind: str = "purchase", **asked: Any
     ) -> httpx.Response:

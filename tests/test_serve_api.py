@@ -95,7 +95,7 @@ def test_what_another_process_recorded_is_known_within_a_second(it: Served, fold
         page = beside.decide("nobody", k=1)
         beside.feedback(page.decision_id, page.item_ids[0], "purchase")
         start = time.monotonic()
-        while not len(it.shop.history("nobody").rows):
+        while not it.knows("nobody"):
             assert time.monotonic() - start < 1.0
             time.sleep(0.02)
 

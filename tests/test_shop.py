@@ -17,7 +17,7 @@ from honeyguide.config import FILE_NAME
 from honeyguide.errors import InvalidInput, NotReady, UnknownDecision, UnknownItem
 from honeyguide.fit import fit
 from honeyguide.shop.workspace import Workspace, settings_toml
-from honeyguide.types import Decision, State
+from honeyguide.types import Decision, Event, EventKind, State
 from tests.fitted import copy_of, fitted_shop
 from tests.shop_fixture import NOW, SPLIT
 
@@ -276,3 +276,21 @@ def test_the_default_clock_is_the_wall_clock_in_utc(shop: Path) -> None:
         time = opened.decide("user-1", k=1).time
     assert time.tzinfo is UTC
     assert time > datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def test_events_that_wait_are_folded_as_they_came(shop: Path) -> None:
+    kinds: tuple[EventKind, ...] = ("view", "cart", "purchase", "impression")
+    events = [
+        Event(f"e-{n}", NOW + timedelta(minutes=n), "busy", kinds[n % 4], item_id=f"sku-{n % 7}")
+        for n in range(250)
+    ]
+    with _open(shop) as at_once, _open(shop) as one_by_one:
+        at_once.record(events)
+        state = one_by_one.model.start()
+        for event in events:
+            state = one_by_one.model.fold(state, event)
+            one_by_one.catch_up()
+            one_by_one.history("busy")
+        for known in (at_once.history("busy"), one_by_one.history("busy")):
+            for part in ("rows", "weight", "first_us", "last_us", "days", "seen"):
+                assert np.array_equal(getattr(known, part), getattr(state, part))

@@ -19,6 +19,7 @@ from honeyguide.shop.split import everybody, experiment_split
 from honeyguide.types import Event
 
 _FITTED_AS = "shop.fitted_as"
+_WAITING = 100  # events of one user that wait to be folded, at the most
 _BATCH = 500  # journal records read at once: about 7 MB of decisions
 
 
@@ -31,6 +32,7 @@ class Learning:
         self._journal = journal
         self._model = model
         self._folded: dict[str, History] = {}
+        self._unfolded: dict[str, list[Event]] = {}
         self._feedback: dict[str, Event] = {}
         self._events_read = 0
         self._split = experiment_split(settings) or everybody(serving(settings.explore))
@@ -44,7 +46,9 @@ class Learning:
 
     def history(self, user_id: str) -> History:
         """What is known of the user: the fitted history and everything the journal holds since."""
-        return self._folded.get(user_id) or self._fitted.histories.get(user_id) or self._model.start()
+        for event in self._unfolded.pop(user_id, ()):
+            self._fold(event)
+        return self._known(user_id)
 
     def feedback(self, event_id: str) -> Event | None:
         """The feedback of this id that was recorded first."""
@@ -52,12 +56,12 @@ class Learning:
 
     def catch_up(self) -> None:
         """Take in what the journal holds beyond what was read."""
-        self._learner.catch_up(self._journal)
-        while records := self._journal.read(self._events_read, _BATCH):
+        while records := self._journal.read(min(self._learner.offset, self._events_read), _BATCH):
             for record in records:
-                self._events_read = record.offset
-                if isinstance(record.entry, Event):
+                self._learner.fold(record, self._journal)
+                if record.offset > self._events_read and isinstance(record.entry, Event):
                     self._remember(record.entry)
+                self._events_read = max(self._events_read, record.offset)
 
     def behind(self) -> int:
         """How many entries of the journal are not yet learned from."""
@@ -68,6 +72,7 @@ class Learning:
         self._fitted = fitted
         self._learner.erase(user_id)
         self._folded.pop(user_id, None)
+        self._unfolded.pop(user_id, None)
         self._feedback = {name: event for name, event in self._feedback.items() if event.user_id != user_id}
 
     def save(self) -> None:
@@ -102,7 +107,17 @@ class Learning:
     def _remember(self, event: Event) -> None:
         if event.decision_id is not None:
             self._feedback[event.event_id] = event
+        # most of who did something is not asked for at once, and folding is what an event costs most
+        waiting = self._unfolded.setdefault(event.user_id, [])
+        waiting.append(event)
+        if len(waiting) == _WAITING:
+            self.history(event.user_id)
+
+    def _known(self, user_id: str) -> History:
+        return self._folded.get(user_id) or self._fitted.histories.get(user_id) or self._model.start()
+
+    def _fold(self, event: Event) -> None:
         try:
-            self._folded[event.user_id] = self._model.fold(self.history(event.user_id), event)
+            self._folded[event.user_id] = self._model.fold(self._known(event.user_id), event)
         except UnknownItem:  # it was shown once, and taken out of the catalogue since
             return

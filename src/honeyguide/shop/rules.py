@@ -46,6 +46,8 @@ class Ruling:
 
     def places(self, rows: Rows, k: int) -> dict[int, int]:
         """What is pinned to the first `k` slots, by its place among some rows, which hold it."""
+        if not self.pins:
+            return {}
         at = {int(row): place for place, row in enumerate(rows)}
         return {slot: at[row] for slot, row in self.pins.items() if slot < k}
 
