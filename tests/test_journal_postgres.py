@@ -77,6 +77,32 @@ def test_processes_that_start_at_once_make_the_tables_once(url: str) -> None:
         journal.close()
 
 
+def test_an_older_schema_is_brought_up_to_date_once(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened(url) as old:
+        old.append(sample_entries())
+    from honeyguide.journal import postgres_schema
+
+    added = "CREATE TABLE more (x integer); INSERT INTO more VALUES (1)"
+    monkeypatch.setattr(postgres_schema, "MIGRATIONS", (*postgres_schema.MIGRATIONS, added))
+    with ThreadPoolExecutor(4) as pool:
+        journals = list(pool.map(open_journal, [url] * 4))
+    assert all(len(journal.read()) == len(sample_entries()) for journal in journals)
+    for journal in journals:
+        journal.close()
+
+
+def test_a_role_needs_the_schema_and_nothing_else(postgres: PostgresServer) -> None:
+    mine, none = postgres.url(), postgres.url()
+    with postgres.connect() as look:
+        look.execute("CREATE ROLE guest LOGIN")
+        look.execute(f"CREATE SCHEMA {schema_of(mine)} AUTHORIZATION guest".encode())
+    with opened(mine.replace("postgres@", "guest@")) as journal:
+        journal.append(sample_entries())
+        journal.erase("bob")
+    with pytest.raises(JournalError, match="own the schema"):
+        open_journal(none.replace("postgres@", "guest@"))
+
+
 def test_a_newer_schema_and_another_programs_are_refused(postgres: PostgresServer) -> None:
     newer, foreign = postgres.url(), postgres.url()
     with opened(newer), postgres.connect() as look:

@@ -1,7 +1,8 @@
 """What only the file can get wrong: traces of the erased, foreign and damaged files, failing disks."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import apsw
@@ -9,6 +10,7 @@ import pytest
 
 from honeyguide.checks.journal import sample_decision, sample_entries
 from honeyguide.errors import InvalidInput, JournalError
+from honeyguide.journal import schema
 from honeyguide.journal.protocol import Counts
 from honeyguide.journal.sqlite import SqliteJournal
 from tests.journal_tally import busy_day, new_learner
@@ -86,6 +88,18 @@ def test_a_file_that_is_no_journal_is_left_alone(tmp_path: Path) -> None:
         with pytest.raises(JournalError, match=problem):
             SqliteJournal(file)
         assert file.read_bytes() == before
+
+
+def test_an_older_schema_is_brought_up_to_date_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(SqliteJournal(path)) as old:
+        old.append(sample_entries())
+    added = "CREATE TABLE more (x INTEGER); INSERT INTO more VALUES (1)"
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, added))
+    with ThreadPoolExecutor(4) as pool:
+        journals = list(pool.map(SqliteJournal, [path] * 4))
+    assert all(len(journal.read()) == len(sample_entries()) for journal in journals)
+    for journal in journals:
+        journal.close()
 
 
 def test_a_newer_schema_is_refused(path: Path) -> None:

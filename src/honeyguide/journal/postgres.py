@@ -62,10 +62,9 @@ class PostgresJournal:
 
         JournalError where the connection was lost in the commit, too: then append the same again, ids count once.
         """
-        blobs = [encode(entry) for entry in entries]
-        return (
-            self._link.transaction(lambda connection: _append(connection, entries, blobs)) if entries else 0
-        )
+        # before the transaction, which keeps the others waiting
+        keyed = [(_digest(kind_of(entry), id_of(entry)), entry, encode(entry)) for entry in entries]
+        return self._link.transaction(lambda connection: _append(connection, keyed)) if keyed else 0
 
     def decision(self, decision_id: str) -> Decision:
         """The decision of this id; UnknownDecision."""
@@ -149,18 +148,17 @@ class PostgresJournal:
             )
 
 
-def _append(connection: Connection, entries: Sequence[Entry], blobs: Sequence[bytes]) -> int:
+def _append(connection: Connection, keyed: Sequence[tuple[bytes, Entry, bytes]]) -> int:
     last = int(rows(connection, "SELECT last FROM journal FOR NO KEY UPDATE")[0][0])
-    keys = [_digest(kind_of(entry), id_of(entry)) for entry in entries]
-    shown = [
+    shown = {
         _digest(DECISION, entry.decision_id)
-        for entry in entries
+        for _, entry, _ in keyed
         if isinstance(entry, Event) and entry.decision_id is not None
-    ]
+    }
     query = "SELECT key, body FROM entries WHERE key = ANY(%s)"
-    known: dict[bytes, bytes] = dict(rows(connection, query, list({*keys, *shown})))
+    known: dict[bytes, bytes] = dict(rows(connection, query, list(shown.union(key for key, _, _ in keyed))))
     new: list[tuple[object, ...]] = []
-    for entry, key, blob in zip(entries, keys, blobs, strict=True):
+    for key, entry, blob in keyed:
         if key in known:
             if not same_content(known[key], blob):
                 raise InvalidInput(f"{id_of(entry)!r} is in the journal with another content: use a new id")

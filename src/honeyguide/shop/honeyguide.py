@@ -405,8 +405,10 @@ class Honeyguide:
 
     def close(self) -> None:
         """Store what was learned beside its journal offset, and let go of the files."""
-        self.save()
-        self.journal.close()
+        try:
+            self.save()
+        finally:
+            self.journal.close()
 
     def __enter__(self) -> Self:
         return self

@@ -1,0 +1,56 @@
+"""Services over a database outlive its absence, and forget whom another one erased."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.fitted import copy_of, fitted_shop
+from tests.serve_fixture import served
+
+if TYPE_CHECKING:
+    from tests.postgres_server import PostgresServer
+
+ASKED = {"user_id": "nobody", "k": 3}
+
+
+@pytest.fixture
+def folder(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
+    return copy_of(fitted_shop(tmp_path_factory.getbasetemp()), tmp_path)
+
+
+def soon(happened: Callable[[], bool]) -> None:
+    start = time.monotonic()
+    while not happened():
+        assert time.monotonic() - start < 10
+        time.sleep(0.02)
+
+
+def test_whom_one_service_erased_all_forget(folder: Path, postgres: PostgresServer) -> None:
+    store = postgres.url()
+    with served(folder, store=store) as one, served(folder, store=store) as other:
+        other.feedback(one.decide("nobody", k=3))
+        soon(lambda: len(other.shop.history("nobody").rows) == 1)
+        assert one.client.delete("/v1/users/nobody").status_code == 200
+        # refused until it has opened the shop again
+        soon(lambda: other.client.post("/v1/decide", json=ASKED).status_code == 200)
+        assert one.shop.journal.counts().events == 0
+
+
+def test_a_service_outlives_its_database(folder: Path, postgres: PostgresServer) -> None:
+    with served(folder, store=postgres.url()) as it:
+        page = it.decide("nobody", k=3, decision_id="before")
+        postgres.crash()
+        try:
+            refused = it.client.post("/v1/decide", json=ASKED)
+        finally:
+            postgres.start()
+        assert refused.status_code == 503
+        assert "postgres" not in refused.text
+        soon(lambda: it.client.get("/readyz").status_code == 200)
+        assert it.decide("nobody", k=3, decision_id="before") == page
+        assert it.feedback(page).status_code == 200
