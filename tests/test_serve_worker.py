@@ -15,14 +15,14 @@ from honeyguide.errors import HoneyguideError, InvalidInput, JournalError
 from honeyguide.journal.protocol import Entry
 from honeyguide.serve.deciding import ENDPOINTS as DECIDING
 from honeyguide.serve.endpoint import Draft, Endpoint
-from honeyguide.serve.knowing import ENDPOINTS as KNOWING
+from honeyguide.serve.knowing import endpoints
 from honeyguide.serve.structs import DecideRequest, UserRequest
 from honeyguide.serve.worker import Worker
 from tests.fitted import copy_of, fitted_shop
 from tests.shop_fixture import NOW
 
 DECIDE = DECIDING[0]
-ERASE = next(endpoint for endpoint in KNOWING if endpoint.name == "erase")
+ERASE = next(endpoint for endpoint in endpoints(lambda user_id: None) if endpoint.name == "erase")
 
 
 @pytest.fixture

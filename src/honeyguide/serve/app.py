@@ -7,7 +7,7 @@ import time
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import msgspec
 from msgspec import Struct
@@ -25,6 +25,7 @@ from honeyguide.serve.limits import Rates, body_of, check_text
 from honeyguide.serve.metrics import MEDIA_TYPE as METRICS_TYPE
 from honeyguide.serve.metrics import Metrics
 from honeyguide.serve.openapi import openapi
+from honeyguide.serve.personalizer import Personalizer
 from honeyguide.serve.problems import (
     MEDIA_TYPE,
     NO_ROUTE,
@@ -38,7 +39,6 @@ from honeyguide.serve.renewal import Renewal
 from honeyguide.serve.worker import Worker
 from honeyguide.shop.honeyguide import Honeyguide
 
-ENDPOINTS: tuple[Endpoint, ...] = (*deciding.ENDPOINTS, *recording.ENDPOINTS, *knowing.ENDPOINTS)
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _log = logging.getLogger("honeyguide.serve")
 _JSON = "application/json"
@@ -75,11 +75,12 @@ def create_app(
         worker.stop()
         worker.shop.close()
 
-    described = openapi(ENDPOINTS)
-    spec, html = _encode(described), page(ENDPOINTS, described)
+    known = endpoints()
+    described = openapi(known)
+    spec, html = _encode(described), page(known, described)
     app = Starlette(
         routes=[
-            *(service.route(endpoint) for endpoint in ENDPOINTS),
+            *(service.route(endpoint) for endpoint in known),
             Route("/healthz", _always(b'{"status":"ok"}')),
             Route("/readyz", service.ready),
             Route("/metrics", service.metrics_page),
@@ -91,6 +92,13 @@ def create_app(
     )
     app.router.redirect_slashes = False
     return app
+
+
+def endpoints() -> tuple[Endpoint, ...]:
+    """All endpoints of one service."""
+    personalizer = Personalizer()
+    own = (*deciding.ENDPOINTS, *recording.ENDPOINTS, *knowing.endpoints(personalizer.forget))
+    return own + personalizer.endpoints
 
 
 class _Service:
@@ -113,7 +121,8 @@ class _Service:
                 key = self._admitted(request, endpoint)
                 asked = await _asked(endpoint, decoder, request)
                 told, entries = await self._worker.submit(endpoint, asked)
-                response = Response(_encode(told), media_type=_JSON)
+                content = b"" if told is None else _encode(told)
+                response = Response(content, endpoint.status, media_type=None if told is None else _JSON)
                 self.metrics.recorded(entries)
             except Exception as error:
                 response = refused(error)
@@ -165,11 +174,14 @@ def refused(error: Exception) -> Response:
 
 
 async def _asked(endpoint: Endpoint, decoder: msgspec.json.Decoder[Any], request: Request) -> Struct:
-    if endpoint.has_body:
-        read: Struct = decoder.decode(await body_of(request))
-        return read
-    values: dict[str, str] = {**request.query_params, **request.path_params}
-    return msgspec.convert(values, endpoint.asks, strict=False)
+    if not endpoint.has_body:
+        values = {**request.query_params, **request.path_params}
+        return msgspec.convert(values, endpoint.asks, strict=False)
+    body = await body_of(request)
+    if not request.path_params:
+        return cast("Struct", decoder.decode(body))
+    read = msgspec.json.decode(body, type=dict[str, Any])
+    return msgspec.convert(read | request.path_params, endpoint.asks)
 
 
 def _always(content: bytes, media_type: str = _JSON, headers: dict[str, str] | None = None) -> _Answers:

@@ -102,7 +102,8 @@ class Keys:
         if not self.all():
             return None
         kind, _, text = headers.get("authorization", "").partition(" ")
-        given = text.strip() if kind.lower() == "bearer" else headers.get("x-api-key", "")
+        others = headers.get("x-api-key") or headers.get("ocp-apim-subscription-key", "")
+        given = text.strip() if kind.lower() == "bearer" else others
         key = self._keys.get(given.split("_")[1] if given.count("_") == 2 else "")
         digest = sha256(given.encode("utf-8", "surrogateescape")).hexdigest()
         # what is compared to without a key is as long, so that time tells nothing

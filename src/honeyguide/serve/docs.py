@@ -37,6 +37,12 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
         ]
     },
     "search": {"query": "honey", "user_id": "user-17"},
+    "rank": {
+        "eventId": "event-1",
+        "contextFeatures": [{"user_id": "user-17"}],
+        "actions": [{"id": "sku-42"}, {"id": "sku-43"}],
+    },
+    "reward": {"value": 1.0},
 }
 """A body that can be sent, for each endpoint that reads one."""
 
@@ -70,11 +76,12 @@ def _section(endpoint: Endpoint, described: dict[str, Any]) -> str:
         asks = schemas[endpoint.asks.__name__]
         fields = {name: (of, name in asks.get("required", ())) for name, of in asks["properties"].items()}
     else:
-        fields = {one["name"]: (one["schema"], one["required"]) for one in operation["parameters"]}
+        fields = {}
+    fields |= {one["name"]: (one["schema"], one["required"]) for one in operation.get("parameters", ())}
     rows = "".join(_row(name, of, required, schemas) for name, (of, required) in fields.items())
     table = f"<table><tr><th>field</th><th>type</th><th></th></tr>{rows}</table>" if rows else ""
-    answers = schemas[endpoint.answers.__name__]
-    told = ", ".join(f"<code>{name}</code>" for name in answers["properties"])
+    answers = {} if endpoint.answers is None else schemas[endpoint.answers.__name__]
+    told = ", ".join(f"<code>{name}</code>" for name in answers.get("properties", ())) or "nothing"
     return f"""<h2 id="{endpoint.name}"><span class="method">{endpoint.method}</span>
 <code>{escape(endpoint.template)}</code></h2>
 <p>{escape(endpoint.summary)} <span class="scope">Scope: {endpoint.scope}.</span></p>
@@ -106,7 +113,7 @@ def _kind(of: dict[str, Any], schemas: dict[str, Any]) -> str:
 
 
 def _curl(endpoint: Endpoint) -> str:
-    path = endpoint.template.replace("{user_id}", "user-17")
+    path = endpoint.template.replace("{user_id}", "user-17").replace("{eventId}", "event-1")
     if endpoint.name == "similar":
         path += "?item_id=sku-42"
     if not endpoint.has_body:

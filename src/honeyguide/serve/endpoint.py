@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from honeyguide.errors import InvalidInput
 from honeyguide.journal.protocol import Entry
@@ -26,9 +27,9 @@ class Draft:
     Where the journal refuses them `otherwise` says what the answer is then.
     """
 
-    answer: Struct
+    answer: Struct | None
     entries: tuple[Entry, ...] = ()
-    otherwise: Callable[[], Struct] | None = None
+    otherwise: Callable[[], Struct | None] | None = None
 
 
 Work: TypeAlias = Callable[[Honeyguide, Any], Draft]
@@ -44,8 +45,9 @@ def no_key(asked: Struct) -> str | None:
 class Endpoint:
     """One route of the API.
 
-    What it asks comes from the body where it has one (`asks`, read by `reads` where that differs), else from path and
-    query. Requests of one `key` are served one after the other; what is `alone` shares its turn with no other.
+    What it asks comes from the path and, where it has one, from the body (`asks`, read by `reads` where they differ),
+    else from the query. Without `answers` the answer is empty. Requests of one `key` are served one after the other;
+    what is `alone` shares its turn with no other.
     """
 
     name: str
@@ -54,16 +56,23 @@ class Endpoint:
     scope: Scope
     summary: str
     asks: type[Struct]
-    answers: type[Struct]
+    answers: type[Struct] | None
     work: Work
+    status: int = 200
     reads: type[Struct] | None = None
     key: Callable[[Any], str | None] = no_key
     alone: bool = False
 
     @property
     def has_body(self) -> bool:
-        """Whether it reads a body."""
-        return self.method in ("POST", "PUT")
+        """Whether it reads a body: what it asks does not all stand in the path."""
+        fields = {field.encode_name for field in structs.fields(self.asks)}
+        return self.method in ("POST", "PUT") and not fields <= set(self.in_path)
+
+    @property
+    def in_path(self) -> tuple[str, ...]:
+        """The names of what stands in the path."""
+        return tuple(re.findall(r"{(\w+)", self.path))
 
     @property
     def template(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -61,8 +61,9 @@ def similar(shop: Honeyguide, asked: SimilarRequest) -> Draft:
     return Draft(SimilarAnswer(item_id=asked.item_id, items=items))
 
 
-def erase(shop: Honeyguide, asked: UserRequest) -> Draft:
-    """Erase a user, with a receipt."""
+def erase(shop: Honeyguide, asked: UserRequest, forget: Callable[[str], None]) -> Draft:
+    """Erase a user, with a receipt; `forget` what the service itself holds of them."""
+    forget(asked.user_id)
     erasure = shop.erase(asked.user_id)
     return Draft(
         ErasureAnswer(
@@ -97,66 +98,68 @@ def _listed(found: Sequence[Listed]) -> ListAnswer:
     return ListAnswer(items=tuple(ListItem(**msgspec.to_builtins(one)) for one in found))
 
 
-ENDPOINTS = (
-    Endpoint(
-        name="interests",
-        method="GET",
-        path="/v1/users/{user_id:path}/interests",
-        scope="read",
-        summary="What a user is held to want, with uncertainty.",
-        asks=InterestsRequest,
-        answers=InterestsAnswer,
-        work=interests,
-    ),
-    Endpoint(
-        name="recommendations",
-        method="GET",
-        path="/v1/users/{user_id:path}/recommendations",
-        scope="read",
-        summary="List what a user is expected to take; it explores nothing and leaves no trace.",
-        asks=RecommendationsRequest,
-        answers=ListAnswer,
-        work=recommendations,
-    ),
-    Endpoint(
-        name="erase",
-        method="DELETE",
-        path="/v1/users/{user_id:path}",
-        scope="admin",
-        summary="Erase a user from the journal and from what was learned.",
-        asks=UserRequest,
-        answers=ErasureAnswer,
-        work=erase,
-        alone=True,
-    ),
-    Endpoint(
-        name="similar",
-        method="GET",
-        path="/v1/similar",
-        scope="read",
-        summary="What is like an item, or what is taken together with it.",
-        asks=SimilarRequest,
-        answers=SimilarAnswer,
-        work=similar,
-    ),
-    Endpoint(
-        name="search",
-        method="POST",
-        path="/v1/search",
-        scope="read",
-        summary="List what a query may mean.",
-        asks=SearchRequest,
-        answers=ListAnswer,
-        work=search,
-    ),
-    Endpoint(
-        name="models",
-        method="GET",
-        path="/v1/models",
-        scope="read",
-        summary="What serves: versions, policies, and how far the journal is learned from.",
-        asks=ModelsRequest,
-        answers=ModelsAnswer,
-        work=models,
-    ),
-)
+def endpoints(forget: Callable[[str], None]) -> tuple[Endpoint, ...]:
+    """The endpoints; `forget` is told who was erased."""
+    return (
+        Endpoint(
+            name="interests",
+            method="GET",
+            path="/v1/users/{user_id:path}/interests",
+            scope="read",
+            summary="What a user is held to want, with uncertainty.",
+            asks=InterestsRequest,
+            answers=InterestsAnswer,
+            work=interests,
+        ),
+        Endpoint(
+            name="recommendations",
+            method="GET",
+            path="/v1/users/{user_id:path}/recommendations",
+            scope="read",
+            summary="List what a user is expected to take; it explores nothing and leaves no trace.",
+            asks=RecommendationsRequest,
+            answers=ListAnswer,
+            work=recommendations,
+        ),
+        Endpoint(
+            name="erase",
+            method="DELETE",
+            path="/v1/users/{user_id:path}",
+            scope="admin",
+            summary="Erase a user from the journal and from what was learned.",
+            asks=UserRequest,
+            answers=ErasureAnswer,
+            work=lambda shop, asked: erase(shop, asked, forget),
+            alone=True,
+        ),
+        Endpoint(
+            name="similar",
+            method="GET",
+            path="/v1/similar",
+            scope="read",
+            summary="What is like an item, or what is taken together with it.",
+            asks=SimilarRequest,
+            answers=SimilarAnswer,
+            work=similar,
+        ),
+        Endpoint(
+            name="search",
+            method="POST",
+            path="/v1/search",
+            scope="read",
+            summary="List what a query may mean.",
+            asks=SearchRequest,
+            answers=ListAnswer,
+            work=search,
+        ),
+        Endpoint(
+            name="models",
+            method="GET",
+            path="/v1/models",
+            scope="read",
+            summary="What serves: versions, policies, and how far the journal is learned from.",
+            asks=ModelsRequest,
+            answers=ModelsAnswer,
+            work=models,
+        ),
+    )

@@ -22,7 +22,7 @@ _OPEN = (
 
 def openapi(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     """The description of the API as JSON would hold it."""
-    structs = [struct for endpoint in endpoints for struct in (endpoint.asks, endpoint.answers)]
+    structs = [one for endpoint in endpoints for one in (endpoint.asks, endpoint.answers) if one is not None]
     _, schemas = msgspec.json.schema_components([*structs, Problem], ref_template=_REF)
     for schema in schemas.values():
         schema.pop("title", None)
@@ -35,6 +35,11 @@ def openapi(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     for endpoint in endpoints:
         if not endpoint.has_body:  # its fields are parameters
             schemas.pop(endpoint.asks.__name__, None)
+            continue
+        schema = schemas[endpoint.asks.__name__]
+        for name in endpoint.in_path:
+            del schema["properties"][name]
+            schema["required"].remove(name)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -51,22 +56,25 @@ def openapi(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
 
 
 def _operation(endpoint: Endpoint, schemas: dict[str, Any]) -> dict[str, Any]:
-    answer = {"$ref": _REF.format(name=endpoint.answers.__name__)}
+    done: dict[str, Any] = {"description": "Done."}
+    if endpoint.answers is not None:
+        answer = {"$ref": _REF.format(name=endpoint.answers.__name__)}
+        done["content"] = {"application/json": {"schema": answer}}
     operation: dict[str, Any] = {
         "operationId": endpoint.name,
         "summary": endpoint.summary,
         "description": f"Needs the scope `{endpoint.scope}` where the shop has keys.",
         "security": [{"key": []}, {}],
         "responses": {
-            "200": {"description": "Done.", "content": {"application/json": {"schema": answer}}},
+            str(endpoint.status): done,
             **{str(status): _problem(status) for status in sorted({kind.status for kind in KINDS})},
         },
     }
     if endpoint.has_body:
         asks = {"$ref": _REF.format(name=endpoint.asks.__name__)}
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": asks}}}
-    else:
-        operation["parameters"] = _parameters(endpoint, schemas[endpoint.asks.__name__])
+    if parameters := _parameters(endpoint, schemas[endpoint.asks.__name__]):
+        operation["parameters"] = parameters
     return operation
 
 
@@ -75,11 +83,12 @@ def _parameters(endpoint: Endpoint, schema: dict[str, Any]) -> list[dict[str, An
     return [
         {
             "name": name,
-            "in": "path" if f"{{{name}}}" in endpoint.template else "query",
+            "in": "path" if name in endpoint.in_path else "query",
             "required": name in required,
             "schema": of,
         }
         for name, of in schema.get("properties", {}).items()
+        if name in endpoint.in_path or not endpoint.has_body
     ]
 
 

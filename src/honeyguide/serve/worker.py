@@ -26,7 +26,7 @@ from honeyguide.shop.honeyguide import Honeyguide
 
 _log = logging.getLogger("honeyguide.serve")
 
-Outcome: TypeAlias = "tuple[Struct, tuple[Entry, ...]] | Exception"
+Outcome: TypeAlias = "tuple[Struct | None, tuple[Entry, ...]] | Exception"
 """An answer and what was recorded for it, or why there is none."""
 
 
@@ -36,7 +36,7 @@ class Job:
 
     endpoint: Endpoint
     asked: Struct
-    answered: asyncio.Future[tuple[Struct, tuple[Entry, ...]]]
+    answered: asyncio.Future[tuple[Struct | None, tuple[Entry, ...]]]
 
 
 class Worker:
@@ -93,7 +93,7 @@ class Worker:
         if self._renewal is not None and (opened := self._renewal.take(wait=True)):
             opened.journal.close()
 
-    async def submit(self, endpoint: Endpoint, asked: Struct) -> tuple[Struct, tuple[Entry, ...]]:
+    async def submit(self, endpoint: Endpoint, asked: Struct) -> tuple[Struct | None, tuple[Entry, ...]]:
         """The answer, and what was recorded for it; Refusal where too many wait already."""
         job = Job(endpoint, asked, asyncio.get_running_loop().create_future())
         with self._change:
