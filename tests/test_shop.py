@@ -294,3 +294,19 @@ def test_events_that_wait_are_folded_as_they_came(shop: Path) -> None:
         for known in (at_once.history("busy"), one_by_one.history("busy")):
             for part in ("rows", "weight", "first_us", "last_us", "days", "seen"):
                 assert np.array_equal(getattr(known, part), getattr(state, part))
+
+
+def test_a_page_of_another_fit_is_kept_and_teaches_no_policy(shop: Path) -> None:
+    with _open(shop) as opened:
+        page = opened.draw("nobody", k=2, decision_id="older")
+        wider = np.concatenate([page.candidates.features, page.candidates.features], axis=1)
+        candidates = replace(page.candidates, features=wider)
+        opened.record([replace(page, candidates=candidates, model_version="other.fit")])
+        before = opened.policy.state()
+        opened.feedback("older", page.item_ids[0], "purchase", now=LATER)
+        assert _same(opened.policy.state(), before)
+        assert len(opened.history("nobody").rows) == 1
+        opened.decide("user-1", k=1, now=NOW + timedelta(days=90))  # the older page's window is over
+        own = opened.decide("user-1", k=1, now=NOW + timedelta(days=91))
+        opened.feedback(own.decision_id, own.item_ids[0], "purchase", now=own.time)
+        assert not _same(opened.policy.state(), before)

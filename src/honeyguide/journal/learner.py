@@ -9,7 +9,7 @@ they are read back from the journal by id, so what is kept in memory does not gr
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Generic, Protocol, Self, TypeVar
 
@@ -53,9 +53,19 @@ P = TypeVar("P", bound=Learnable)
 
 
 class Learner(Generic[P]):
-    """Teaches `policy` what the journal says, with `grade` for rewards and `window` for how long they count."""
+    """Teaches `policy` what the journal says, with `grade` for rewards and `window` for how long they count.
 
-    def __init__(self, policy: P, *, grade: Grade, window: timedelta) -> None:
+    Decisions that are not its `own` teach it nothing, such as those whose features came of another fit.
+    """
+
+    def __init__(
+        self,
+        policy: P,
+        *,
+        grade: Grade,
+        window: timedelta,
+        own: Callable[[Decision], bool] = lambda decision: True,
+    ) -> None:
         if window <= timedelta(0):
             raise InvalidInput(f"window must be above 0, got {window}")
         grades: dict[str, float] = {kind: float(grade(kind)) for kind in EVENT_KINDS}
@@ -66,6 +76,7 @@ class Learner(Generic[P]):
         self._rules = Rules(window // timedelta(microseconds=1), grades)
         self._grade = grade
         self._window = window
+        self._own = own
         self._resume(Memo())
 
     @property
@@ -134,7 +145,8 @@ class Learner(Generic[P]):
         entry = record.entry
         self._settle_until(to_us(entry.time), journal)
         if isinstance(entry, Decision):
-            self._open(entry)
+            if self._own(entry):
+                self._open(entry)
         elif isinstance(entry, Event) and entry.decision_id is not None:
             self._react(entry, entry.decision_id, journal)
         self._memo.offset = record.offset
@@ -149,7 +161,7 @@ class Learner(Generic[P]):
         self._memo.forget(user_id)
 
     def _anew(self, policy: P) -> Self:
-        return type(self)(policy, grade=self._grade, window=self._window)
+        return type(self)(policy, grade=self._grade, window=self._window, own=self._own)
 
     def _resume(self, memo: Memo) -> None:
         self._memo = memo
@@ -196,11 +208,11 @@ class Learner(Generic[P]):
         self._memo.count(event.user_id, rewarded=gained, late=int(late))
 
     def _page(self, decision: Decision, journal: Journal) -> Page | None:
-        """The page of a decision; None where it was decided before this learner began."""
+        """The page of a decision; None where it was decided before this learner began, or is not its own."""
         page = self._memo.pages.get(decision.decision_id)
         if page is not None:
             return page
-        if journal.locate(decision.decision_id) <= self._memo.start:
+        if not self._own(decision) or journal.locate(decision.decision_id) <= self._memo.start:
             return None
         return Page(decision.user_id, to_us(decision.time) + self._rules.window_us, settled=True)
 

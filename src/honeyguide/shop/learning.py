@@ -16,7 +16,7 @@ from honeyguide.shop.arms import Arms
 from honeyguide.shop.models import Fitted
 from honeyguide.shop.policies import like, serving
 from honeyguide.shop.split import everybody, experiment_split
-from honeyguide.types import Event
+from honeyguide.types import Decision, Event
 
 _FITTED_AS = "shop.fitted_as"
 _WAITING = 100  # events of one user that wait to be folded, at the most
@@ -89,7 +89,10 @@ class Learning:
             like=like(fitted.items),
         )
         learner = Learner(
-            arms, grade=settings.labels.grade, window=timedelta(days=settings.labels.window_days)
+            arms,
+            grade=settings.labels.grade,
+            window=timedelta(days=settings.labels.window_days),
+            own=self._seen_alike,
         )
         stored = self._journal.load_state()
         if stored is not None:
@@ -98,6 +101,10 @@ class Learning:
             if np.array_equal(fitted_as, self._stamp):  # else it was fitted anew, or the settings changed
                 return learner.restore(state, self._journal)
         return learner.start_after(fitted.journal_offset)
+
+    def _seen_alike(self, decision: Decision) -> bool:
+        """Whether a page's features mean what they mean now: pages are decided while another fit goes on."""
+        return decision.model_version.partition(".")[0] == self._fitted.version.partition(".")[0]
 
     @property
     def _stamp(self) -> NDArray[np.uint8]:
