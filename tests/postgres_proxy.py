@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal, TypeAlias
 from urllib.parse import quote
@@ -65,7 +65,7 @@ class Proxy:
             if fault == "before":
                 self.fault = "none"
                 break
-            server.sendall(data)
+            send(server, data)
         cut(client)
         cut(server)
 
@@ -75,7 +75,7 @@ class Proxy:
                 self.fault = "none"
                 break
             if self.fault != "silent":
-                client.sendall(data)
+                send(client, data)
         cut(client)
         cut(server)
 
@@ -98,10 +98,14 @@ def received(line: socket.socket) -> bytes:
         return b""
 
 
+def send(line: socket.socket, data: bytes) -> None:
+    """Pass it on, unless the line is cut: then the next look at it says so."""
+    with suppress(OSError):
+        line.sendall(data)
+
+
 def cut(line: socket.socket) -> None:
     """Close it, waking whoever waits on it."""
-    try:
+    with suppress(OSError):
         line.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass
     line.close()

@@ -114,7 +114,8 @@ def test_a_newer_schema_and_another_programs_are_refused(postgres: PostgresServe
 
 
 def test_a_writer_waits_for_another_and_then_says_so(postgres: PostgresServer, url: str) -> None:
-    with opened(url, timeout_s=0.1) as journal, postgres.connect() as other:
+    open_journal(url).close()
+    with opened(url, timeout_s=0.5) as journal, postgres.connect() as other:
         other.execute("BEGIN")
         other.execute(f"SELECT FROM {schema_of(url)}.journal FOR UPDATE".encode())
         with pytest.raises(JournalError, match="another process"):
@@ -220,8 +221,9 @@ def test_the_log_forgets_the_erased_where_it_is_not_recycled(postgres: PostgresS
 def test_an_erasure_says_when_a_reader_holds_the_table_and_can_be_sent_again(
     postgres: PostgresServer, url: str
 ) -> None:
-    with opened(url, timeout_s=0.1) as journal, postgres.connect() as reader:
+    with opened(url) as journal:
         journal.append(sample_entries())
+    with opened(url, timeout_s=0.5) as journal, postgres.connect() as reader:
         before = journal.counts()
         reader.execute("BEGIN")
         reader.execute(f"SELECT count(*) FROM {schema_of(url)}.entries".encode())

@@ -30,8 +30,7 @@ from honeyguide.journal.codec import (
     same_content,
     to_us,
 )
-from honeyguide.journal.postgres_link import Link, patient, rows
-from honeyguide.journal.postgres_schema import Connection
+from honeyguide.journal.postgres_link import Link, Listening, rows
 from honeyguide.journal.protocol import (
     Counts,
     Entry,
@@ -98,7 +97,7 @@ class PostgresJournal:
         """Keep a learner's state and the offset it stands at, both or neither, in place of the last."""
         blob = encode_state(state)
 
-        def save(connection: Connection) -> None:
+        def save(connection: Listening) -> None:
             # such a lock lets appends go on, and holds off an erasure
             last, erasures = rows(connection, "SELECT last, erasures FROM journal FOR KEY SHARE")[0]
             self._check_erasures(erasures)
@@ -148,7 +147,7 @@ class PostgresJournal:
             )
 
 
-def _append(connection: Connection, keyed: Sequence[tuple[bytes, Entry, bytes]]) -> int:
+def _append(connection: Listening, keyed: Sequence[tuple[bytes, Entry, bytes]]) -> int:
     last = int(rows(connection, "SELECT last FROM journal FOR NO KEY UPDATE")[0][0])
     shown = {
         _digest(DECISION, entry.decision_id)
@@ -174,7 +173,7 @@ def _append(connection: Connection, keyed: Sequence[tuple[bytes, Entry, bytes]])
     return len(new)
 
 
-def _insert(connection: Connection, new: Sequence[tuple[object, ...]]) -> None:
+def _insert(connection: Listening, new: Sequence[tuple[object, ...]]) -> None:
     columns = [list(column) for column in zip(*new, strict=True)]
     connection.execute(
         "INSERT INTO entries SELECT * FROM unnest"
@@ -184,26 +183,26 @@ def _insert(connection: Connection, new: Sequence[tuple[object, ...]]) -> None:
     connection.execute("UPDATE journal SET last = %s", (new[-1][0],))
 
 
-def _count(connection: Connection) -> dict[int, int]:
-    with patient(connection):
-        return dict(rows(connection, "SELECT kind, count(*) FROM entries GROUP BY kind"))
+def _count(connection: Listening) -> dict[int, int]:
+    connection.silence_s = None  # it is counted for as long as it takes
+    return dict(rows(connection, "SELECT kind, count(*) FROM entries GROUP BY kind"))
 
 
-def _erase(connection: Connection, user_key: bytes) -> Erasure:
+def _erase(connection: Listening, user_key: bytes) -> Erasure:
     rows(connection, "SELECT FROM journal FOR UPDATE")
     query = "SELECT kind, count(*) FROM entries WHERE user_key = %s GROUP BY kind"
     found = dict(rows(connection, query, user_key))
     if found:
-        with patient(connection):
-            connection.execute("LOCK TABLE entries IN ACCESS EXCLUSIVE MODE")
-            connection.execute(
-                "UPDATE entries SET kind = %s, key = NULL, user_key = NULL, body = NULL WHERE user_key = %s",
-                (ERASED, user_key),
-            )
-            # rewrites the table and its indexes from the rows that count. VACUUM FULL cannot be part of a
-            # transaction, and copies along what any older transaction in the database could still see
-            connection.execute("ALTER TABLE entries ALTER time_us TYPE bigint USING time_us + 0")
-            connection.execute("TRUNCATE snapshot")
+        connection.silence_s = None  # a large table takes its time
+        connection.execute("LOCK TABLE entries IN ACCESS EXCLUSIVE MODE")
+        connection.execute(
+            "UPDATE entries SET kind = %s, key = NULL, user_key = NULL, body = NULL WHERE user_key = %s",
+            (ERASED, user_key),
+        )
+        # rewrites the table and its indexes from the rows that count. VACUUM FULL cannot be part of a
+        # transaction, and copies along what any older transaction in the database could still see
+        connection.execute("ALTER TABLE entries ALTER time_us TYPE bigint USING time_us + 0")
+        connection.execute("TRUNCATE snapshot")
         connection.execute("UPDATE journal SET erasures = erasures + 1")
     return Erasure(found.get(DECISION, 0), found.get(EVENT, 0))
 

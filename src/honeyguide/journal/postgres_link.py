@@ -59,7 +59,7 @@ class Link:
         self._target.setdefault("connect_timeout", max(2, round(timeout_s)))  # libpq takes 1 for 2
         self._timeout_s = timeout_s
         self._lock = RLock()
-        self._connection: _Listening | None = None
+        self._connection: Listening | None = None
         self._closed = False
         host, port, name = (self._target.get(key, "") for key in ("host", "port", "dbname"))
         self.where = f"postgresql://{host}{port and ':'}{port}/{name}?schema={self._schema}"
@@ -68,9 +68,20 @@ class Link:
         """Everything that one query finds."""
         return self._twice(lambda connection: rows(connection, query, *values))
 
-    def transaction(self, work: Callable[[Connection], T]) -> T:
-        """What `work` gives; all that it writes is durable on return, or none of it is written."""
-        return self._twice(lambda connection: self._committed(connection, work))
+    def transaction(self, work: Callable[[Listening], T]) -> T:
+        """What `work` gives; all that it writes is durable on return, or none of it is written.
+
+        Where `work` sets `silence_s` it counts until the end of the transaction.
+        """
+
+        def whole(connection: Listening) -> T:
+            usual_s = connection.silence_s
+            try:
+                return self._committed(connection, work)
+            finally:
+                connection.silence_s = usual_s
+
+        return self._twice(whole)
 
     def close(self) -> None:
         """Let go of the connection; it is not made again."""
@@ -79,7 +90,7 @@ class Link:
             if self._connection is not None:
                 self._connection.close()
 
-    def _twice(self, work: Callable[[_Listening], T]) -> T:
+    def _twice(self, work: Callable[[Listening], T]) -> T:
         with self._lock, self._explained():
             connection = self._connected()
             try:
@@ -90,7 +101,7 @@ class Link:
                 connection.close()
             return work(self._connected())  # the server was restarted, or cut off, since it was last used
 
-    def _committed(self, connection: _Listening, work: Callable[[Connection], T]) -> T:
+    def _committed(self, connection: Listening, work: Callable[[Listening], T]) -> T:
         connection.execute("BEGIN")
         try:
             done = work(connection)
@@ -108,15 +119,15 @@ class Link:
             ) from None
         return done
 
-    def _connected(self) -> _Listening:
+    def _connected(self) -> Listening:
         if self._closed:
             raise JournalError(f"{self.where}: it was closed: open it again")
         if self._connection is None or self._connection.closed:
             self._connection = self._connect()
         return self._connection
 
-    def _connect(self) -> _Listening:
-        connection = _Listening.connect(**self._target, autocommit=True, row_factory=tuple_row)
+    def _connect(self) -> Listening:
+        connection = Listening.connect(**self._target, autocommit=True, row_factory=tuple_row)
         try:
             connection.silence_s = 2 * self._timeout_s
             wait_ms = str(max(1, round(self._timeout_s * 1000)))
@@ -153,12 +164,13 @@ class Link:
             raise JournalError(f"{self.where}: {remedy} ({type(error).__name__}: {said})") from None
 
 
-class _Listening(psycopg.Connection[tuple[Any, ...]]):
+class Listening(psycopg.Connection[tuple[Any, ...]]):
     """A connection that is given up when nothing is heard of the server for `silence_s` (None: waits)."""
 
     silence_s: float | None = None
 
     def wait(self, gen: Generator[Any, Any, T], *args: Any, **options: Any) -> T:  # noqa: ANN401 - psycopg's own
+        """What `gen` comes to; OperationalError, and the connection is closed, where it hears nothing."""
         if self.silence_s is None:
             return super().wait(gen, *args, **options)
         try:
@@ -191,19 +203,6 @@ def _heard(gen: Generator[Any, Any, T], ticks: int) -> Generator[Any, Any, T]:
 def rows(connection: Connection, query: str, *values: object) -> list[tuple[Any, ...]]:
     """Everything a query finds; bytes come as they are, not as text."""
     return connection.execute(query.encode(), values, binary=True).fetchall()
-
-
-@contextmanager
-def patient(connection: Connection) -> Iterator[None]:
-    """For what the server may be silent about for as long as it takes."""
-    if not isinstance(connection, _Listening):
-        yield
-        return
-    silence_s, connection.silence_s = connection.silence_s, None
-    try:
-        yield
-    finally:
-        connection.silence_s = silence_s
 
 
 def _said(error: psycopg.Error) -> str:
