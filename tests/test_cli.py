@@ -429,7 +429,7 @@ def interruptible(command: list[str]) -> subprocess.Popen[str]:
 
 
 @pytest.mark.slow
-def test_an_interrupted_fit_goes_on(tmp_path: Path) -> None:
+def test_an_interrupted_fit_goes_on(run: Runner, tmp_path: Path) -> None:
     shop = make_workspace(tmp_path).root
     command = [PROGRAM, "fit", str(shop), *AT]
     process = interruptible(command)
@@ -441,8 +441,7 @@ def test_an_interrupted_fit_goes_on(tmp_path: Path) -> None:
     assert process.returncode == 130, err
     assert "interrupted: Run the same command again" in err
     assert "Traceback" not in err
-    again = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=120, check=True)
-    assert json.loads(again.stdout)["items"] == 48
+    assert run("fit", shop, *AT, "--json").json["items"] == 48
 
 
 @pytest.mark.slow

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 import duckdb
@@ -64,13 +66,20 @@ NASTY = [
 ]
 
 
+@cache
+def one_item() -> Path:
+    """A data folder with the item i1: to copy, never to write to."""
+    home = Path(tempfile.mkdtemp(prefix="one-item-"))
+    (home / "items.csv").write_bytes(ITEMS)
+    import_files(home / "data", [home / "items.csv"], now=NOW)
+    return home / "data"
+
+
 def import_bytes(content: bytes, name: str = "events.csv", *, format: str | None = None) -> ImportReport:
-    """Import an item and then `content`; what is stored first must be there afterwards, whatever happens."""
+    """Import `content` where an item is; what was stored first must be there afterwards, whatever happens."""
     with tempfile.TemporaryDirectory() as folder:
-        data = Path(folder) / "data"
-        for file, body in (("items.csv", ITEMS), (name, content)):
-            Path(folder, file).write_bytes(body)
-        import_files(data, [Path(folder, "items.csv")], now=NOW)
+        data = Path(shutil.copytree(one_item(), Path(folder) / "data"))
+        Path(folder, name).write_bytes(content)
         try:
             report = import_files(data, [Path(folder, name)], now=NOW, to_utc=True, format=format)
         finally:

@@ -45,6 +45,12 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_tiny_bert(tmp_path_factory.mktemp("bert"))
 
 
+@pytest.fixture(scope="module")
+def flat(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of one layer, exported in half the time: enough where it is about what is on top."""
+    return save_tiny_bert(tmp_path_factory.mktemp("flat"), layers=1)
+
+
 def served(root: Path) -> artifacts.Artifact:
     return artifacts.load(root, "drink")
 
@@ -121,8 +127,8 @@ def test_models_of_other_families_export_with_their_adapters(family: str, way: W
 
 
 @pytest.mark.slow
-def test_tags_are_served_word_for_word(checkpoint: Path, tmp_path: Path) -> None:
-    tuned = moved(checkpoint, tmp_path / "job", "tags", Bottleneck("houlsby", 8))
+def test_tags_are_served_word_for_word(flat: Path, tmp_path: Path) -> None:
+    tuned = moved(flat, tmp_path / "job", "tags", Bottleneck("houlsby", 8))
     export_task(tmp_path, tuned, name="drink")
     serving = TagTask.load(served(tmp_path), threads=1, batch_size=4)
     some = [*texts(40, 7), "red,wine frozen-pizza", "milk " * 40]
@@ -140,8 +146,8 @@ def test_tags_are_served_word_for_word(checkpoint: Path, tmp_path: Path) -> None
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["regression", "ranking", "retrieval"])
-def test_the_other_heads_are_served_as_they_were_taught(checkpoint: Path, tmp_path: Path, kind: str) -> None:
-    tuned = moved(checkpoint, tmp_path / "job", kind, HeadOnly() if kind == "ranking" else Lora(4))
+def test_the_other_heads_are_served_as_they_were_taught(flat: Path, tmp_path: Path, kind: str) -> None:
+    tuned = moved(flat, tmp_path / "job", kind, HeadOnly() if kind == "ranking" else Lora(4))
     export_task(tmp_path, tuned, name="drink")
     some = list(texts(20, 7))
     told = np.stack(tuned.predict(some))

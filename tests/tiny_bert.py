@@ -18,7 +18,7 @@ PIECES = [*"abcdefghijklmnopqrstuvwxyz,.", *(f"##{letter}" for letter in "abcdef
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, *(set(PIECES) - set(WORDS))]
 
 
-def save_tiny_bert(folder: Path, *, seed: int = 0, pooling: str | None = None) -> Path:
+def save_tiny_bert(folder: Path, *, seed: int = 0, pooling: str | None = None, layers: int = 2) -> Path:
     """Write a checkpoint as save_pretrained does; `pooling` is the mode that sentence-transformers notes."""
     os.environ["HF_HUB_OFFLINE"] = "1"
     import torch
@@ -31,7 +31,7 @@ def save_tiny_bert(folder: Path, *, seed: int = 0, pooling: str | None = None) -
     config = BertConfig(
         vocab_size=len(VOCABULARY),
         hidden_size=32,
-        num_hidden_layers=2,
+        num_hidden_layers=layers,
         num_attention_heads=2,
         intermediate_size=64,
         max_position_embeddings=64,

@@ -38,9 +38,9 @@ class Reading:
     until: datetime | None
     stage: Stage
 
-    @property
+    @cached_property
     def settings(self) -> Settings:
-        """The shop's."""
+        """The shop's, as they stood when they were first asked for."""
         return self.workspace.settings
 
     @property
