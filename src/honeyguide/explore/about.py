@@ -17,6 +17,7 @@ class About:
     A unit of each of the user's weights, believed as `belief` says, adds `features` (n, d) to the rewards; `own` (n,)
     is the variance of what is the items' own, where anything is. `noise` (n,) is the variance of one reward.
     `reach` (n,) is how many users have been shown each item: to them, too, it matters what is learned of the item.
+    `beside` (e, n) are e more unknowns of the user, each of unit variance and by itself, and how they move the items.
     """
 
     mean: Floats
@@ -25,23 +26,35 @@ class About:
     noise: Floats
     own: Floats | None = None
     reach: Floats | None = None
+    beside: Floats | None = None
 
     def draws(self, count: int, rng: np.random.Generator, *, scale: float = 1.0) -> Floats:
         """(count, n): joint draws of the expected rewards, their deviations from the mean times `scale`."""
         deviations = (self.belief.sample(count, rng) - self.belief.mean) @ self.features.T
+        if self.beside is not None:
+            deviations += rng.standard_normal((count, len(self.beside))) @ self.beside
         if self.own is not None:
             deviations += np.sqrt(self.own) * rng.standard_normal(deviations.shape)
         return np.asarray(self.mean + scale * deviations)
 
-    def spread(self, noise: Floats, own_noise: Floats) -> tuple[Floats, Floats]:
-        """(draws, n) deviations by the user's weights, and (draws, n) by what is the items' own.
+    def spread(self, noise: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
+        """(draws, n) deviations by what is the user's, and (draws, n) by what is the items' own.
 
-        They are made of standard normal `noise` (d, draws) and `own_noise` (draws, n).
+        They are made of standard normal `noise` (d, draws), and of more of it where more is unknown.
         """
+        weights = self.belief.spread(noise).T @ self.features.T
         own = np.zeros(len(self.mean)) if self.own is None else np.sqrt(self.own)
-        return self.belief.spread(noise).T @ self.features.T, own * own_noise
+        items = own * rng.standard_normal(weights.shape)
+        if self.beside is not None:
+            weights += rng.standard_normal((len(weights), len(self.beside))) @ self.beside
+        return weights, items
+
+    def root(self) -> Floats:
+        """(m, n): a matrix R with RᵀR how the user's unknowns move the expected rewards together."""
+        weights = self.belief.score_root(self.features)
+        return weights if self.beside is None else np.concatenate([weights, self.beside])
 
     def variance(self) -> Floats:
         """(n,): how uncertain each expected reward is."""
-        shared = (self.belief.score_root(self.features) ** 2).sum(axis=0)
+        shared = (self.root() ** 2).sum(axis=0)
         return np.asarray(shared if self.own is None else shared + self.own)

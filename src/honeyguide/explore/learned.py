@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honeyguide.errors import InvalidInput
-from honeyguide.explore.base_rate import Linearised, held, learn_base_rate
+from honeyguide.explore.base_rate import BaseRate, Linearised, held, learn_base_rate
 from honeyguide.explore.examination import EVERYTHING, learn_examination
+from honeyguide.explore.interest_variance import InterestRows, learn_interest_variance
 from honeyguide.explore.item_effects import learn_item_prior
+from honeyguide.explore.kinds import Kinds
 from honeyguide.explore.kinds_chosen import Chosen, choose_kinds
 from honeyguide.explore.kinds_leaning import Reads
 from honeyguide.explore.prior import UserSums
@@ -24,8 +26,9 @@ _ROUNDS = 3  # what is expected of items, and how far down people look, are lear
 class PageRows:
     """Past pages as rows, user by user: features (r, d), rewards (r,) in 0..1 and the items' numbers (r,).
 
-    Users' rows begin at `starts` (u + 1,). `fresh` (r,) marks items that nobody had taken, where that is known, and
-    `places` (r,) are the slots of the page that the rows stood in, where they were shown.
+    Users' rows begin at `starts` (u + 1,). Where they are known, `fresh` (r,) marks items that nobody had taken,
+    `places` (r,) are the slots of the page that the rows stood in, `interests` (r,) those of the items, and `pages`
+    (r,) differ from one page to the next of a user's.
     """
 
     features: Vectors
@@ -34,6 +37,8 @@ class PageRows:
     items: Rows
     fresh: NDArray[np.bool_] | None = None
     places: Rows | None = None
+    interests: Rows | None = None
+    pages: Rows | None = None
 
 
 def learn_posterior(
@@ -75,8 +80,28 @@ def learn_posterior(
         ridge=ridge,
         seed=seed,
     )
+    differ = _interest_variance(pages, base, looked, chosen.kinds, seed)
     known = held(pages.features, ridge)
     if not folded:
         known += sums.xx.sum(axis=0) / chosen.kinds.noise_variance
-    posterior = SharedPosterior(chosen.kinds, base, known, items, examination, half_life_days=half_life_days)
+    posterior = SharedPosterior(
+        chosen.kinds,
+        base,
+        known,
+        items,
+        examination,
+        half_life_days=half_life_days,
+        interest_variance=differ,
+    )
     return posterior, chosen
+
+
+def _interest_variance(pages: PageRows, base: BaseRate, looked: Floats, kinds: Kinds, seed: int) -> float:
+    """How much users differ in single interests; 0 where interests or pages are not known."""
+    if pages.interests is None or pages.pages is None:
+        return 0.0
+    rate = base.expected(pages.features)
+    told = Linearised.of(rate, looked).scores(pages.rewards)
+    of_rows = (pages.features.astype(np.float64), pages.rewards, rate, looked, *told)
+    rows = InterestRows(*of_rows, groups=pages.interests, pages=pages.pages)
+    return learn_interest_variance(rows, pages.starts, kinds, seed=seed)

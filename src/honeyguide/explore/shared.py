@@ -1,10 +1,11 @@
 """What is learned of everybody at once beside each user: a base rate, its correction, and every item's own effect.
 
-The expected reward of an item with features x is p + p(1 - p)·(x·(m + w) + z). p is the base rate, fixed by the fit;
-m is how far everybody's logits differ from it by now, w how the user's differ from everybody's, z what is the item's
-own. That is one step of Fisher scoring from the base rate (`Linearised`), and the sums stay additive. m follows from
-the sums of all users, the prior of a user is centred on it, and z comes from what the item earned beside what p
-promised. In a slot that is looked at with chance e, e·p was due instead of p.
+The expected reward of an item with features x is p + p(1 - p)·(x·(m + w) + t + z). p is the base rate, fixed by the
+fit; m is how far everybody's logits differ from it by now, w how the user's differ from everybody's, t how the item's
+interest differs for the user where interests do (`interest_effects.py`), z what is the item's own. That is one step of
+Fisher scoring from the base rate (`Linearised`), and the sums stay additive. m follows from the sums of all users, the
+prior of a user is centred on it, and z comes from what the item earned beside what p promised. In a slot that is looked
+at with chance e, e·p was due instead of p.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ from honeyguide.errors import InvalidInput
 from honeyguide.explore.about import About
 from honeyguide.explore.base_rate import BaseRate, Linearised
 from honeyguide.explore.examination import EVERYTHING, Examination
+from honeyguide.explore.interest_effects import InterestEffects, rows_told
 from honeyguide.explore.item_effects import ItemEffects, ItemPrior
 from honeyguide.explore.kinds import Belief, Kinds, Leaning
 from honeyguide.explore.periods import Periods
 from honeyguide.explore.posterior import STEP, UserPosterior, prior_from
-from honeyguide.types import Candidates, Decision, Floats, State, Vectors
+from honeyguide.types import Candidates, Decision, Floats, Rows, State, Vectors
 
 
 class SharedPosterior(UserPosterior):
@@ -43,6 +45,7 @@ class SharedPosterior(UserPosterior):
         examination: Examination = EVERYTHING,
         *,
         half_life_days: float = 0.0,
+        interest_variance: float = 0.0,
     ) -> None:
         if not base.dim == prior.dim == len(known):
             raise InvalidInput(f"prior, base rate and `known` must have one dimension, got {prior.dim}")
@@ -50,6 +53,7 @@ class SharedPosterior(UserPosterior):
         self.known = known
         self.examination = examination
         self.items = ItemEffects(items, prior.noise_variance)
+        self.interests = InterestEffects(interest_variance, prior.noise_variance, prior.dim)
         self.periods = Periods(half_life_days)
         self._everybody = np.zeros((prior.dim, prior.dim + 1), dtype=np.int64)
         self._moved: Floats | None = None
@@ -59,6 +63,8 @@ class SharedPosterior(UserPosterior):
         """What is believed of the candidates' rewards for their user, with what is the items' own."""
         found = self.about_features(candidates.user_id, candidates.features)
         slope = found.noise / self.prior.noise_variance
+        if self.interests.variance and candidates.groups is not None:
+            found = self._by_interest(found, slope, candidates.user_id, candidates.groups)
         effect, variance = self.items.of(candidates.item_ids, candidates.fresh)
         return replace(
             found,
@@ -73,6 +79,16 @@ class SharedPosterior(UserPosterior):
         slope = rate * (1 - rate)
         moved = slope[:, None] * features
         return About(rate + moved @ belief.mean, belief, moved, self.prior.noise_variance * slope)
+
+    def _by_interest(self, found: About, slope: Floats, user_id: str, groups: Rows) -> About:
+        """What is believed when the user's interests `groups` (n,) of the items are unknown, too."""
+        names, at = np.unique(groups, return_inverse=True)
+        lean, level, variance = self.interests.of(user_id, names)
+        moves = np.zeros((len(names), len(groups)))
+        moves[at, np.arange(len(groups))] = slope * np.sqrt(variance)[at]
+        less = slope[:, None] * lean[at]
+        mean = found.mean - less @ found.belief.mean + slope * level[at]
+        return replace(found, mean=mean, features=found.features - less, beside=moves)
 
     def moved(self) -> Floats:
         """(d,): how far everybody differs from the base rate by now."""
@@ -89,15 +105,25 @@ class SharedPosterior(UserPosterior):
         """Take a page's rewards back, to the bit."""
         self._page(decision, rewards, -1)
 
-    def observe_at(self, user_id: str, features: Vectors, rewards: Floats, time_us: int) -> None:
-        """Add (k, d) features and their (k,) rewards of that moment; InvalidInput leaves no trace."""
-        self._add(user_id, self._statistics(features, rewards), self.periods.of_us(time_us))
+    def observe_at(
+        self, user_id: str, features: Vectors, rewards: Floats, time_us: int, groups: Rows | None = None
+    ) -> None:
+        """Add (k, d) features of items in interests (k,), and their (k,) rewards of that moment.
+
+        InvalidInput leaves no trace.
+        """
+        period = self.periods.of_us(time_us)
+        self._add(user_id, self._statistics(features, rewards), period)
+        if groups is not None:
+            told = Linearised.of(self.base.expected(features), np.ones(len(rewards))).scores(rewards)
+            self.interests.add(user_id, period, groups, rows_told(*told, features))
 
     def forget(self, user_id: str) -> None:
         """Unlearn a user, to the bit: also what they said of everybody and of items."""
         self._everybody -= self._stats.get(user_id, self._nothing)
         self._forget_beliefs()
         self.items.forget(user_id)
+        self.interests.forget(user_id)
         self.periods.forget(user_id)
         super().forget(user_id)
 
@@ -123,7 +149,7 @@ class SharedPosterior(UserPosterior):
             "base.intercept": np.array([self.base.intercept]),
             "base.known": self.known,
         }
-        return {**super().state(), **users, **base, **self.items.state()}
+        return {**super().state(), **users, **base, **self.items.state(), **self.interests.state()}
 
     @classmethod
     def from_state(cls, state: State) -> Self:
@@ -135,6 +161,7 @@ class SharedPosterior(UserPosterior):
         days = float(state["base.half_life"][0])
         posterior = cls(prior, base, state["base.known"], items.prior, examination, half_life_days=days)
         posterior.items = items
+        posterior.interests = InterestEffects.from_state(state, prior.noise_variance, prior.dim)
         posterior._recall(state)
         posterior._everybody += state["users.stats"].sum(axis=0, dtype=np.int64)
         names = unpack_strings(state["users.names"], state["users.offsets"])
@@ -154,9 +181,14 @@ class SharedPosterior(UserPosterior):
     def _page(self, decision: Decision, rewards: Floats, sign: int) -> None:
         looked = self.examination.of(decision.places)
         statistics = sign * self._statistics(decision.features, rewards, looked)
-        self._add(decision.user_id, statistics, self.periods.of(decision.time))
+        user, period = decision.user_id, self.periods.of(decision.time)
+        self._add(user, statistics, period)
         told = Linearised.of(self.base.expected(decision.features), looked).scores(rewards)
-        self.items.add(decision.user_id, decision.item_ids, *told, sign=sign)
+        self.items.add(user, decision.item_ids, *told, sign=sign)
+        groups = decision.candidates.groups
+        if groups is not None:
+            rows = rows_told(*told, decision.features)
+            self.interests.add(user, period, groups[decision.chosen], rows, sign=sign)
 
     def _forget_beliefs(self) -> None:
         self._moved = None
@@ -164,7 +196,11 @@ class SharedPosterior(UserPosterior):
 
     def _sums(self, user_id: str) -> Floats:
         faded = self.periods.faded(user_id)
-        return super()._sums(user_id) if faded is None else faded
+        sums = super()._sums(user_id) if faded is None else faded
+        told = self.interests.told(user_id)
+        if told is None:
+            return sums
+        return sums - np.column_stack(told.summed_out()) * (self.prior.noise_variance / STEP)
 
     def _solve(self, statistics: Floats, leaning: Leaning | None) -> Belief:
         moved = self.moved()

@@ -137,8 +137,8 @@ class Tradeoff:
 
     def _outlook(self, about: About, scores: Floats) -> Outlook:
         k = min(self.page_size, len(scores))
-        own = np.random.default_rng(self.seed).standard_normal((self._noise.shape[1], len(scores)))
-        weights, items = about.spread(self._noise, own)  # each (draws, n): how far draws are from the mean
+        # each (draws, n): how far draws are from the mean
+        weights, items = about.spread(self._noise, np.random.default_rng(self.seed))
         first = np.argpartition(-scores, k - 1)[:k]
         often = np.zeros((len(LEVELS), len(scores)))
         often[0, first] = 1
@@ -200,10 +200,10 @@ def _others(about: About, contenders: Rows) -> float:
 def _told(about: About, contenders: Rows, often: Floats) -> Floats:
     """(levels, 2): which share of the contenders' variance a page of each level removes on average.
 
-    First of what the user's weights make of it, then of what is the items' own. A level shows every item as `often`
+    First of what the user makes of it, then of what is the items' own. A level shows every item as `often`
     (levels, n) says, and so much of an observation of it is expected.
     """
-    root = about.belief.score_root(about.features)  # (d, n): rootᵀ·root is what the weights move together
+    root = about.root()  # rootᵀ·root is what the user's unknowns move together
     own = np.zeros(root.shape[1]) if about.own is None else about.own
     target = root[:, contenders]
     before = max(float((target**2).sum()), 1e-12), max(float(own[contenders].sum()), 1e-12)

@@ -28,7 +28,7 @@ from honeyguide.shop.past import Examples, PastPages
 from honeyguide.shop.workspace import Workspace
 from honeyguide.types import EVENT_KINDS, Rows, Stage, Vectors
 
-_MADE_LIKE = "a base rate, kinds of users and effects of items"
+_MADE_LIKE = "a base rate, kinds of users, interests and effects of items"
 """What a policy's first state is made of beside its inputs: it is made anew where a release makes it otherwise."""
 
 
@@ -103,7 +103,14 @@ def posterior_stage(
         times = examples.first_us.tolist()
         before = [past.history(row, now_us) for row, now_us in zip(rows, times, strict=True)]
         posterior, chosen = learn_posterior(
-            PageRows(examples.features, examples.rewards, examples.starts, examples.items),
+            PageRows(
+                examples.features,
+                examples.rewards,
+                examples.starts,
+                examples.items,
+                interests=items.leaf[examples.items],
+                pages=examples.time_us,
+            ),
             reads_of(model, before, times),
             seed=settings.seed,
             page=len(examples.rewards) / examples.pages,
@@ -117,7 +124,7 @@ def posterior_stage(
                 posterior.examination = served_examination(journal, posterior.base, settings.labels)
     with stage("Fold every user's past into their posterior") as progress:
         for index, user in enumerate(examples.users):
-            _fold(posterior, user, examples, np.arange(*examples.starts[index : index + 2]))
+            _fold(posterior, user, examples, items, np.arange(*examples.starts[index : index + 2]))
             progress(index + 1, len(examples.users))
     histories = {table.users[u]: past.history(u) for u in range(len(table.users))}
     until_us = int(table.time_us.max())
@@ -141,12 +148,13 @@ def posterior_stage(
     return f"{facts}.{version}", examples.pages
 
 
-def _fold(posterior: SharedPosterior, user: str, examples: Examples, rows: Rows) -> None:
+def _fold(posterior: SharedPosterior, user: str, examples: Examples, items: ItemFacts, rows: Rows) -> None:
     """Teach a user's past, page by page."""
     times = examples.time_us[rows]
     for time_us in np.unique(times).tolist():
         page = rows[times == time_us]
-        posterior.observe_at(user, examples.features[page], examples.rewards[page], time_us)
+        interests = items.leaf[examples.items[page]]
+        posterior.observe_at(user, examples.features[page], examples.rewards[page], time_us, interests)
 
 
 def _lean(

@@ -57,11 +57,18 @@ def learned_from(
         items=np.array([row[item] for each in pages_of for item in each.item_ids], dtype=np.int64),
         fresh=np.concatenate([_fresh(each) for each in pages_of]),
         places=np.concatenate([each.places for each in pages_of]),
+        interests=np.concatenate([_interests(each) for each in pages_of]),
+        pages=np.repeat(np.arange(len(order)), np.diff(counts)),
     )
     learned, _ = learn_posterior(
         pages, None, seed=seed, page=page, half_life_days=HALF_LIFE_DAYS, progress=progress
     )
     return learned.state()
+
+
+def _interests(decision: Decision) -> Rows:
+    groups = decision.candidates.groups
+    return np.zeros(len(decision.chosen), dtype=np.int64) if groups is None else groups[decision.chosen]
 
 
 def _fresh(decision: Decision) -> NDArray[np.bool_]:
