@@ -49,7 +49,7 @@ class Told:
 
 
 class InterestEffects:
-    """Sums per user, interest and period; with a `variance` of 0 nothing is kept, and no interest differs."""
+    """Sums per user, interest and period; with a `variance` of 0 no interest differs, and there is nothing to add."""
 
     def __init__(self, variance: float, noise: float, dim: int) -> None:
         if not (variance >= 0 and np.isfinite(variance)):
@@ -81,8 +81,6 @@ class InterestEffects:
 
     def add(self, user_id: str, period: int, groups: Rows, rows: Floats, *, sign: int = 1) -> None:
         """Add what (k,) items of these interests told, as `rows_told` says it; `sign` -1 takes it back."""
-        if not self.variance:
-            return
         mine = self._users.setdefault(user_id, {})
         for group, row in zip(groups.tolist(), rows, strict=True):
             key, part = (period, group), sign * np.rint(row / STEP).astype(np.int64)

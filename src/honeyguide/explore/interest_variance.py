@@ -9,7 +9,7 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from honeyguide.explore.base_rate import LEAST, MOST
-from honeyguide.explore.interest_effects import rows_told, told_of
+from honeyguide.explore.interest_effects import Told, rows_told, told_of
 from honeyguide.explore.kinds import Kinds
 from honeyguide.types import Floats, Rows
 
@@ -50,7 +50,7 @@ def learn_interest_variance(rows: InterestRows, starts: Rows, kinds: Kinds, *, s
     if len(bounds) < 2:
         return 0.0
     drawn = np.random.default_rng(seed).permutation(len(bounds))[:_USERS]
-    precision = np.linalg.inv(kinds.covariance)
+    precision = np.asarray(np.linalg.inv(kinds.covariance), dtype=np.float64)
     losses = np.array([_losses(rows.of(slice(*bounds[user])), kinds, precision) for user in drawn])
     gains = losses[:, :1] - losses
     best = int(gains.sum(axis=0).argmax())
@@ -69,19 +69,27 @@ def _losses(rows: InterestRows, kinds: Kinds, precision: Floats) -> Floats:
         page = slice(start, stop)
         if start:
             for which, variance in enumerate(VARIANCES):
-                a, b, lean, level = precision + xx, xr, 0.0, 0.0
-                if variance:
-                    each = told_of(np.arange(len(names)), sums, variance, kinds.noise_variance)
-                    less = each.summed_out()
-                    a, b = a - less[0], b - less[1]
-                    lean, level, _ = each.of(at[page], variance)
-                weights = cho_solve(cho_factor(a, lower=True), b)
-                moved = (rows.features[page] - lean) @ weights + level
+                told_now = (
+                    told_of(np.arange(len(names)), sums, variance, kinds.noise_variance) if variance else None
+                )
+                moved = _foreseen(rows.features[page], at[page], precision + xx, xr, told_now, variance)
                 found[which] += _loss(rows.of(page), moved)
         np.add.at(sums, at[page], told[page])
         xx = xx + told[page, 2:].T @ rows.features[page] / kinds.noise_variance
         xr = xr + told[page, 1] @ rows.features[page] / kinds.noise_variance
     return found
+
+
+def _foreseen(
+    features: Floats, interests: Rows, precision: Floats, pulled: Floats, told: Told | None, variance: float
+) -> Floats:
+    """(k,): how far the logits of items (k, d) in interests (k,) are expected to differ from the base rate."""
+    if told is None:
+        return np.asarray(features @ cho_solve(cho_factor(precision, lower=True), pulled))
+    less = told.summed_out()
+    weights = cho_solve(cho_factor(precision - less[0], lower=True), pulled - less[1])
+    lean, level, _ = told.of(interests, variance)
+    return np.asarray((features - lean) @ weights + level)
 
 
 def _loss(page: InterestRows, moved: Floats) -> float:

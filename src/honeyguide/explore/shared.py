@@ -2,10 +2,10 @@
 
 The expected reward of an item with features x is p + p(1 - p)·(x·(m + w) + t + z). p is the base rate, fixed by the
 fit; m is how far everybody's logits differ from it by now, w how the user's differ from everybody's, t how the item's
-interest differs for the user where interests do (`interest_effects.py`), z what is the item's own. That is one step of
-Fisher scoring from the base rate (`Linearised`), and the sums stay additive. m follows from the sums of all users, the
-prior of a user is centred on it, and z comes from what the item earned beside what p promised. In a slot that is looked
-at with chance e, e·p was due instead of p.
+interest differs for the user (`interest_effects.py`), z what is the item's own. That is one step of Fisher scoring
+from the base rate (`Linearised`), and the sums stay additive. m follows from the sums of all users, the prior of a
+user is centred on it, and z comes from what the item earned beside what p promised. In a slot that is looked at with
+chance e, e·p was due instead of p.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class SharedPosterior(UserPosterior):
         """
         period = self.periods.of_us(time_us)
         self._add(user_id, self._statistics(features, rewards), period)
-        if groups is not None:
+        if groups is not None and self.interests.variance:
             told = Linearised.of(self.base.expected(features), np.ones(len(rewards))).scores(rewards)
             self.interests.add(user_id, period, groups, rows_told(*told, features))
 
@@ -186,7 +186,7 @@ class SharedPosterior(UserPosterior):
         told = Linearised.of(self.base.expected(decision.features), looked).scores(rewards)
         self.items.add(user, decision.item_ids, *told, sign=sign)
         groups = decision.candidates.groups
-        if groups is not None:
+        if groups is not None and self.interests.variance:
             rows = rows_told(*told, decision.features)
             self.interests.add(user, period, groups[decision.chosen], rows, sign=sign)
 
