@@ -18,7 +18,7 @@ from honeyguide.artifacts import pack_strings, unpack_strings
 from honeyguide.errors import InvalidInput
 from honeyguide.explore.about import About
 from honeyguide.explore.kinds import Belief, Believer, Kinds, Leaning
-from honeyguide.types import Candidates, Decision, Floats, State, Vectors
+from honeyguide.types import Candidates, Decision, Floats, Rows, State, Vectors
 
 STEP = 2.0**-32
 MAX_FEATURE = (
@@ -75,8 +75,8 @@ class UserPosterior:
         """What is believed of the candidates' rewards for their user."""
         return self.about_features(candidates.user_id, candidates.features)
 
-    def about_features(self, user_id: str, features: Vectors) -> About:
-        """The same of items of which only the (n, d) features are known."""
+    def about_features(self, user_id: str, features: Vectors, groups: Rows | None = None) -> About:
+        """The same of items of which only the (n, d) features are known, and the interests (n,) where they matter."""
         wide, belief = features.astype(np.float64), self.belief(user_id)
         noise = np.full(len(wide), self.prior.noise_variance)
         return About(wide @ belief.mean, belief, wide, noise)

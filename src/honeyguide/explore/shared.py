@@ -61,10 +61,8 @@ class SharedPosterior(UserPosterior):
 
     def about(self, candidates: Candidates) -> About:
         """What is believed of the candidates' rewards for their user, with what is the items' own."""
-        found = self.about_features(candidates.user_id, candidates.features)
+        found = self.about_features(candidates.user_id, candidates.features, candidates.groups)
         slope = found.noise / self.prior.noise_variance
-        if self.interests.variance and candidates.groups is not None:
-            found = self._by_interest(found, slope, candidates.user_id, candidates.groups)
         effect, variance = self.items.of(candidates.item_ids, candidates.fresh)
         return replace(
             found,
@@ -73,22 +71,20 @@ class SharedPosterior(UserPosterior):
             reach=self.items.reach(candidates.item_ids),
         )
 
-    def about_features(self, user_id: str, features: Vectors) -> About:
-        """What is believed of items of which only the (n, d) features are known."""
+    def about_features(self, user_id: str, features: Vectors, groups: Rows | None = None) -> About:
+        """What is believed of items of which only the (n, d) features and the interests (n,) are known."""
         rate, belief = self.base.expected(features), self.belief(user_id)
         slope = rate * (1 - rate)
-        moved = slope[:, None] * features
-        return About(rate + moved @ belief.mean, belief, moved, self.prior.noise_variance * slope)
-
-    def _by_interest(self, found: About, slope: Floats, user_id: str, groups: Rows) -> About:
-        """What is believed when the user's interests `groups` (n,) of the items are unknown, too."""
+        noise = self.prior.noise_variance * slope
+        if groups is None or not self.interests.variance:
+            moved = slope[:, None] * features
+            return About(rate + moved @ belief.mean, belief, moved, noise)
         names, at = np.unique(groups, return_inverse=True)
         lean, level, variance = self.interests.of(user_id, names)
-        moves = np.zeros((len(names), len(groups)))
-        moves[at, np.arange(len(groups))] = slope * np.sqrt(variance)[at]
-        less = slope[:, None] * lean[at]
-        mean = found.mean - less @ found.belief.mean + slope * level[at]
-        return replace(found, mean=mean, features=found.features - less, beside=moves)
+        moved = slope[:, None] * (features - lean[at])
+        beside = np.zeros((len(names), len(groups)))
+        beside[at, np.arange(len(groups))] = slope * np.sqrt(variance)[at]
+        return About(rate + moved @ belief.mean + slope * level[at], belief, moved, noise, beside=beside)
 
     def moved(self) -> Floats:
         """(d,): how far everybody differs from the base rate by now."""

@@ -62,7 +62,7 @@ class Beliefs:
             if not len(rows):
                 continue
             typical = self.model.features(history, rows, now_us).mean(axis=0, keepdims=True)
-            about = posterior.about_features(user_id, typical)
+            about = posterior.about_features(user_id, typical, np.array([leaf]))
             mean, margin = float(about.mean[0]), 1.96 * float(np.sqrt(about.variance()[0]))
             top = int(self.model.items.top_of_leaf[leaf])
             found.append(

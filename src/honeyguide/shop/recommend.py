@@ -14,8 +14,9 @@ from honeyguide.errors import InvalidInput, NotReady
 from honeyguide.interests.heads import HEAD_KINDS, Heads
 from honeyguide.interests.users import History, ShopperModel
 from honeyguide.retrieve.diversity import choose, make_diverse
+from honeyguide.shop.offer import offer
 from honeyguide.shop.rules import Ruling
-from honeyguide.types import Candidates, Event, EventKind, Floats, Policy, Rows, Vectors
+from honeyguide.types import Event, EventKind, Floats, Policy, Rows, Vectors
 
 WIDE = 5
 """Recommendations are ranked among as many times [explore] candidates."""
@@ -39,8 +40,8 @@ class PosteriorScorer:
 
     def scores(self, history: History, rows: Rows, now_us: int) -> Floats:
         """(n,): expected rewards; nothing is learned or written down."""
-        ids = tuple(map(self._model.catalog.ids.__getitem__, rows.tolist()))
-        candidates = Candidates(self._user, ids, self._model.features(history, rows, now_us))
+        # what an item is expected to earn does not depend on how often the user will come
+        candidates = offer(self._model, self._user, history, rows, now_us, horizon_days=0.0)
         return self._policy.plan(candidates).scores
 
 
