@@ -282,7 +282,7 @@ def test_events_that_wait_are_folded_as_they_came(shop: Path) -> None:
     kinds: tuple[EventKind, ...] = ("view", "cart", "purchase", "impression")
     events = [
         Event(f"e-{n}", NOW + timedelta(minutes=n), "busy", kinds[n % 4], item_id=f"sku-{n % 7}")
-        for n in range(250)
+        for n in range(450)
     ]
     with _open(shop) as at_once, _open(shop) as one_by_one:
         at_once.record(events)

@@ -19,7 +19,7 @@ from honeyguide.shop.split import everybody, experiment_split
 from honeyguide.types import Decision, Event
 
 _FITTED_AS = "shop.fitted_as"
-_WAITING = 100  # events of one user that wait to be folded, at the most
+_WAITING = 200  # events of one user that wait to be folded, at the most: some 20 ms of a page for them
 _BATCH = 500  # journal records read at once: about 7 MB of decisions
 
 
