@@ -30,11 +30,11 @@ OTHER: dict[str, dict[str, Any]] = {
 }
 
 
-def tiny(family: str) -> Any:
-    """A model of a family with random weights, always the same."""
+def tiny(family: str, **changed: Any) -> Any:
+    """A model of a family with random weights, always the same; `changed` of its configuration is another."""
     import transformers
 
-    told = {**COMMON, **OTHER.get(family, {})}
+    told = {**COMMON, **OTHER.get(family, {}), **changed}
     if family == "DistilBert":
         told = {key: told[key] for key in ("vocab_size", "initializer_range", *OTHER[family])}
     with quiet(), torch.random.fork_rng():
