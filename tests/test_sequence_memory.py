@@ -100,7 +100,7 @@ def test_what_is_not_kept_is_left_to_the_network() -> None:
     assert memory.totals[0] == 3
 
 
-def untaught() -> SequenceNetwork:
+def untaught(items: int = ITEMS) -> SequenceNetwork:
     """A network that knows popularity alone, and that as it is not."""
     shape = Shape(width=2, blocks=1, heads=1, longest=4)
     zeros = {
@@ -115,8 +115,8 @@ def untaught() -> SequenceNetwork:
             "blocks.0.outer.bias": (2,), "content.weight": (2, 3),
         }.items()
     }  # fmt: skip
-    bias = np.linspace(0, 1, ITEMS).astype(np.float32)
-    return SequenceNetwork(shape, np.zeros((ITEMS, 2), dtype=np.float32), bias, zeros)
+    bias = np.linspace(0, 1, items).astype(np.float32)
+    return SequenceNetwork(shape, np.zeros((items, 2), dtype=np.float32), bias, zeros)
 
 
 def test_the_mixture_that_finds_most_is_taken_and_none_where_it_finds_less() -> None:

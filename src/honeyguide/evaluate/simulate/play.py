@@ -79,7 +79,14 @@ class Play:
         new = uniforms(key_of(seed, "new"), items) < world.new_items
         since = np.where(new, uniforms(key_of(seed, "since"), items) * world.days, -np.inf)
         self._new = new
-        self.seen = Seen(shop.catalog, without(shop.facts, new), world, since, again=shop.again, seed=seed)
+        if shop.sequence is not None and new.any():
+            raise InvalidInput(
+                f"the shop's sequence model knows items that come in later in the world {world.name!r}: leave one out"
+            )
+        facts = without(shop.facts, new)
+        self.seen = Seen(
+            shop.catalog, facts, world, since, again=shop.again, seed=seed, sequence=shop.sequence
+        )
         self.wants = Wants(shop, world, seed=deep)
         self._comings = Comings(world, seed=seed)
         self._attracts, self._looks = key_of(deep, "attracts"), key_of(deep, "looks")

@@ -15,6 +15,7 @@ from honeyguide.data.table import to_us
 from honeyguide.evaluate.simulate.worlds import World
 from honeyguide.explore.decide import stream
 from honeyguide.interests.items import ItemFacts
+from honeyguide.interests.sequence.model import SequenceModel
 from honeyguide.interests.users import History, ShopperModel
 from honeyguide.shop.candidates import CandidateSource
 from honeyguide.shop.offer import offer
@@ -44,11 +45,23 @@ class Seen:
     """
 
     def __init__(
-        self, catalog: Catalog, facts: ItemFacts, world: World, since_day: Floats, *, again: bool, seed: int
+        self,
+        catalog: Catalog,
+        facts: ItemFacts,
+        world: World,
+        since_day: Floats,
+        *,
+        again: bool,
+        seed: int,
+        sequence: SequenceModel | None = None,
     ) -> None:
         self.world = world
         self.model = ShopperModel(
-            catalog, facts, grade=lambda kind: float(kind == "purchase"), half_life_days=HALF_LIFE_DAYS
+            catalog,
+            facts,
+            grade=lambda kind: float(kind == "purchase"),
+            half_life_days=HALF_LIFE_DAYS,
+            sequence=sequence,
         )
         self.source = CandidateSource(self.model, size=world.candidates)
         self._since = since_day

@@ -14,6 +14,7 @@ from honeyguide.evaluate.simulate.factors import Taken, learn_truth
 from honeyguide.evaluate.simulate.truth import Truth
 from honeyguide.interests.clusters import cluster
 from honeyguide.interests.items import ItemFacts, popularity, taste_vectors
+from honeyguide.interests.sequence.model import SequenceModel
 from honeyguide.types import Floats, Rows, Vectors
 
 _TAKEN_AGAIN = (
@@ -27,7 +28,8 @@ class SimulatedShop:
     """Users of the past, by whom the shop knows its items, and users of the present, of whom it knows nothing.
 
     `facts` are counted on the log of the `past` users alone; `past` and `present` are rows of the truth's users.
-    `again` says whether people take an item more than once, as the log has it.
+    `again` says whether people take an item more than once, as the log has it. A `sequence` model, where one was
+    learned on the log of the `past` users, tells what comes next.
     """
 
     name: str
@@ -37,6 +39,7 @@ class SimulatedShop:
     past: Rows
     present: Rows
     again: bool
+    sequence: SequenceModel | None = None
 
     def __len__(self) -> int:
         return len(self.catalog)
