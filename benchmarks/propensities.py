@@ -33,7 +33,7 @@ from honeyguide.evaluate.simulate.seen import time_of
 from honeyguide.explore.base_rate import BaseRate
 from honeyguide.explore.decide import Request, decide, stream
 from honeyguide.explore.item_effects import ItemPrior
-from honeyguide.explore.page import OnLeft, Paged
+from honeyguide.explore.page import OnLeft, Page
 from honeyguide.explore.posterior import Prior
 from honeyguide.explore.shared import SharedPosterior
 from honeyguide.shop.policies import make_policy
@@ -190,8 +190,8 @@ def watched(policy: Policy) -> list[Floats]:
         given.append(pmf)
         return pmf
 
-    if isinstance(policy, Paged):
-        pages = policy.page
+    pages: Page | None = getattr(policy, "page", None)
+    if pages is not None:
 
         def page(candidates: Candidates, rng: np.random.Generator, *, level: float) -> OnLeft:
             answer = pages(candidates, rng, level=level)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, TypeAlias
 
 import numpy as np
 
@@ -17,19 +17,19 @@ OnLeft: TypeAlias = Callable[[Rows], Floats]
 """Rows left -> the chance of each to be in the next slot."""
 
 
-@runtime_checkable
-class Paged(Protocol):
-    """A policy that needs to think once for a page: its answers are those it gives on what is left."""
+class Page(Protocol):
+    """The method `page` of a policy that thinks once for a page: its answers are those it gives on what is left."""
 
-    def page(self, candidates: Candidates, rng: np.random.Generator, *, level: float) -> OnLeft:
+    def __call__(self, candidates: Candidates, rng: np.random.Generator, *, level: float) -> OnLeft:
         """What answers for every slot of one page; the first answer is that of `probabilities`."""
         ...
 
 
 def slots_of(policy: Policy, candidates: Candidates, rng: np.random.Generator, level: float) -> Slots:
     """What is asked for each slot of a page that the policy fills at this level."""
-    if isinstance(policy, Paged):
-        answer = policy.page(candidates, rng, level=level)
+    asked_once: Page | None = getattr(policy, "page", None)  # a check of the whole protocol would take longer
+    if asked_once is not None:
+        answer = asked_once(candidates, rng, level=level)
 
         def at_once(page: Sequence[int]) -> tuple[Rows, Floats]:
             left = _left(len(candidates), page)
