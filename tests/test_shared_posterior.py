@@ -175,11 +175,11 @@ def test_what_is_refused_leaves_no_trace() -> None:
 
 def test_fresh_items_have_a_prior_of_their_own() -> None:
     effects = ItemEffects(ItemPrior(0.3, fresh_mean=0.5, fresh_variance=2.0), NOISE)
-    mean, variance = effects.of(["a", "b"], np.array([False, True]))
+    mean, variance = effects.of(effects.rows(["a", "b"]), np.array([False, True]))
     assert mean.tolist() == [0.0, 0.5]
     assert variance.tolist() == [0.3, 2.0]
     effects.add("ann", ["b"], np.array([0.1]), np.array([0.9]))
-    mean, variance = effects.of(["a", "b"], np.array([False, True]))
+    mean, variance = effects.of(effects.rows(["a", "b"]), np.array([False, True]))
     assert variance[1] == pytest.approx(1 / (1 / 2.0 + 0.1 / NOISE), abs=1e-8)
     assert mean[1] == pytest.approx(variance[1] * (0.5 / 2.0 + 0.9 / NOISE), abs=1e-8)
     with pytest.raises(InvalidInput, match="above 0"):

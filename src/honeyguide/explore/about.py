@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from honeyguide.explore.kinds import Belief
-from honeyguide.types import Floats
+from honeyguide.types import Floats, Rows
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,6 +27,18 @@ class About:
     own: Floats | None = None
     reach: Floats | None = None
     beside: Floats | None = None
+
+    def take(self, rows: Rows) -> About:
+        """What is believed of the items at `rows`."""
+        return About(
+            self.mean[rows],
+            self.belief,
+            self.features[rows],
+            self.noise[rows],
+            None if self.own is None else self.own[rows],
+            None if self.reach is None else self.reach[rows],
+            None if self.beside is None else self.beside[:, rows],
+        )
 
     def draws(self, count: int, rng: np.random.Generator, *, scale: float = 1.0) -> Floats:
         """(count, n): joint draws of the expected rewards, their deviations from the mean times `scale`."""

@@ -8,9 +8,9 @@ whom they are, so that they do not depend on order and people are unlearned to t
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,23 +47,27 @@ class ItemEffects:
     def __init__(self, prior: ItemPrior, noise: float) -> None:
         self.prior = prior
         self.noise = noise
-        self._items: dict[str, NDArray[np.int64]] = {}  # item -> (2,): information, score
+        self._row: dict[str, int] = {}  # item -> its row below; row 0 is that of items nobody was shown
+        self._sums = np.zeros((1, 2), dtype=np.int64)  # information, score
+        self._reach = np.zeros(1, dtype=np.int64)
         self._users: dict[str, dict[str, NDArray[np.int64]]] = {}
-        self._reach = Counter[str]()
-        self._nothing = np.zeros(2, dtype=np.int64)
 
-    def of(self, item_ids: Sequence[str], fresh: NDArray[np.bool_] | None) -> tuple[Floats, Floats]:
-        """(n,) means and (n,) variances of the items' effects, in logits."""
-        sums = np.array([self._items.get(item, self._nothing) for item in item_ids]) * (STEP / self.noise)
+    def rows(self, item_ids: Sequence[str]) -> Rows:
+        """(n,): where the items stand here; those that nobody was shown stand in one place."""
+        return np.fromiter(map(self._row.get, item_ids, repeat(0)), dtype=np.int64, count=len(item_ids))
+
+    def of(self, rows: Rows, fresh: NDArray[np.bool_] | None) -> tuple[Floats, Floats]:
+        """(n,) means and (n,) variances of the effects of the items at `rows`, in logits."""
+        sums = self._sums[rows] * (STEP / self.noise)
         mean, variance = np.zeros(len(sums)), np.full(len(sums), self.prior.variance)
         if fresh is not None:
             mean[fresh], variance[fresh] = self.prior.fresh_mean, self.prior.fresh_variance
         left = 1 / (1 / variance + sums[:, 0])
         return left * (mean / variance + sums[:, 1]), left
 
-    def reach(self, item_ids: Sequence[str]) -> Floats:
-        """(n,): how many users were shown each item."""
-        return np.array([self._reach[item] for item in item_ids], dtype=np.float64)
+    def reach(self, rows: Rows) -> Floats:
+        """(n,): how many users were shown each of the items at `rows`."""
+        return self._reach[rows].astype(np.float64)
 
     def add(
         self, user_id: str, item_ids: Sequence[str], information: Floats, scores: Floats, *, sign: int = 1
@@ -105,13 +109,21 @@ class ItemEffects:
         return found
 
     def _add(self, user_id: str, item: str, part: NDArray[np.int64]) -> None:
-        _add(self._items, item, part)
+        row = self._row_of(item)
+        self._sums[row] += part
         mine = self._users.setdefault(user_id, {})
         before = item in mine
         _add(mine, item, part)
-        self._reach[item] += (item in mine) - before
+        self._reach[row] += (item in mine) - before
         if not mine:
             del self._users[user_id]
+
+    def _row_of(self, item: str) -> int:
+        row = self._row.setdefault(item, len(self._row) + 1)
+        if row == len(self._sums):  # twice as many, so that adding stays cheap
+            self._sums = np.concatenate([self._sums, np.zeros_like(self._sums)])
+            self._reach = np.concatenate([self._reach, np.zeros_like(self._reach)])
+        return row
 
 
 def learn_item_prior(

@@ -63,12 +63,13 @@ class SharedPosterior(UserPosterior):
         """What is believed of the candidates' rewards for their user, with what is the items' own."""
         found = self.about_features(candidates.user_id, candidates.features, candidates.groups)
         slope = found.noise / self.prior.noise_variance
-        effect, variance = self.items.of(candidates.item_ids, candidates.fresh)
+        rows = self.items.rows(candidates.item_ids)
+        effect, variance = self.items.of(rows, candidates.fresh)
         return replace(
             found,
             mean=found.mean + slope * effect,
             own=slope**2 * variance,
-            reach=self.items.reach(candidates.item_ids),
+            reach=self.items.reach(rows),
         )
 
     def about_features(self, user_id: str, features: Vectors, groups: Rows | None = None) -> About:

@@ -19,7 +19,7 @@ value of information: Ryzhov, Powell & Frazier 2012).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -140,18 +140,30 @@ class Tradeoff:
         # each (draws, n): how far draws are from the mean
         weights, items = about.spread(self._noise, np.random.default_rng(self.seed))
         first = np.argpartition(-scores, k - 1)[:k]
-        often = np.zeros((len(LEVELS), len(scores)))
-        often[0, first] = 1
-        for row, level in enumerate(LEVELS[1:], 1):
-            often[row] = _shown(scores + level * (weights + items), k)
-        contenders = np.flatnonzero(often[-1])
-        others = _others(about, contenders)
-        taught = [
-            _gain(scores + u * weights + z * items, first)
-            + (others * _gain(scores + z * items, first) if others else 0.0)
-            for u, z in np.sqrt(_told(about, contenders, often))
-        ]
-        return Outlook(often @ scores, np.array(taught))
+        reached = _shown(scores + weights + items, k) > 0  # by the highest level: the rest is on no page
+        reached[first] = True
+        near = np.flatnonzero(reached)
+        if about.reach is not None:  # an item that few have seen yet is taken to be like the rest
+            about = replace(about, reach=np.maximum(about.reach, about.reach.mean()))
+        best = np.searchsorted(near, np.sort(first))
+        return _outlook(about.take(near), scores[near], weights[:, near], items[:, near], best)
+
+
+def _outlook(about: About, scores: Floats, weights: Floats, items: Floats, first: Rows) -> Outlook:
+    """Of the items that may be on a page: the best page under the mean is `first` (k,), draws are (draws, n)."""
+    often = np.zeros((len(LEVELS), len(scores)))
+    often[0, first] = 1
+    for row, level in enumerate(LEVELS[1:], 1):
+        often[row] = _shown(scores + level * (weights + items), len(first))
+    contenders = np.flatnonzero(often[-1])
+    # to how many others it matters what the items are
+    others = 0.0 if about.reach is None else float(about.reach[contenders].mean())
+    taught = [
+        _gain(scores + u * weights + z * items, first)
+        + (others * _gain(scores + z * items, first) if others else 0.0)
+        for u, z in np.sqrt(_told(about, contenders, often))
+    ]
+    return Outlook(often @ scores, np.array(taught))
 
 
 def choose_level(
@@ -188,13 +200,6 @@ def _gain(then: Floats, first: Rows) -> float:
     k = len(first)
     best = np.partition(then, -k, axis=1)[:, -k:].sum()
     return float(best - then[:, first].sum()) / len(then)
-
-
-def _others(about: About, contenders: Rows) -> float:
-    """How many others are shown what this user may be: one that few have seen yet is taken to be like the rest."""
-    return (
-        0.0 if about.reach is None else float(np.maximum(about.reach, about.reach.mean())[contenders].mean())
-    )
 
 
 def _told(about: About, contenders: Rows, often: Floats) -> Floats:
