@@ -13,6 +13,12 @@
     ├── DamagedArtifact       a stored file is not what its manifest says; it was not loaded
     ├── JournalError          the journal could not be read or written
     ├── NoSupport             the log cannot answer this off-policy question
+    ├── ServiceError          the HTTP service did not do what a client asked of it
+    │   ├── NotAllowed        no API key, or one without the scope
+    │   ├── NotFound          the service knows no such item, user, decision or path
+    │   ├── Conflict          the id stands for another request, or an earlier command has to run first
+    │   ├── Rejected          the service refused a value; nothing changed
+    │   └── Unavailable       the service could not be reached or was too busy, however often it was asked
     ├── QualityLost           a smaller encoder retrieves worse than its tolerance allows; it was not stored
     └── MissingExtra          an optional dependency is not installed       (also an ImportError)
         └── MissingPackage    a package that carries a language model is not installed
@@ -81,6 +87,35 @@ class JournalError(HoneyguideError):
 
 class NoSupport(HoneyguideError):
     """The logged decisions cannot answer this off-policy question."""
+
+
+class ServiceError(HoneyguideError):
+    """The HTTP service did not do what a client asked of it: its status, None without an answer, and its problem."""
+
+    def __init__(self, detail: str, *, status: int | None = None, problem: str = "") -> None:
+        super().__init__(detail)
+        self.status = status
+        self.problem = problem
+
+
+class NotAllowed(ServiceError):
+    """The service was given no API key, or one without the scope."""
+
+
+class NotFound(ServiceError):
+    """The service knows no such item, user, decision or path."""
+
+
+class Conflict(ServiceError):
+    """The id stands for another request already, or the shop lacks what an earlier command makes."""
+
+
+class Rejected(ServiceError):
+    """The service refused a value; nothing changed."""
+
+
+class Unavailable(ServiceError):
+    """The service could not be reached or was too busy, however often it was asked."""
 
 
 class QualityLost(HoneyguideError):
