@@ -14,13 +14,14 @@ import msgspec
 import pytest
 
 from honeyguide.serve.app import endpoints
-from honeyguide.serve.endpoint import Endpoint
+from honeyguide.serve.endpoint import Bare, Endpoint
 from honeyguide.serve.problems import KINDS
 from tests.fitted import copy_of, fitted_shop
 from tests.serve_fixture import Served, served
 from tests.shop_fixture import NOW
 
-BODIES: dict[str, dict[str, Any]] = {
+_READ = [{"FeedbackType": "read", "UserId": "u", "ItemId": "sku-1"}]
+BODIES: dict[str, Any] = {
     "decide": {"user_id": "user-1", "k": 1, "decision_id": "page", "candidates": ["sku-1"]},
     "feedback": {"decision_id": "page", "item_id": "sku-1", "kind": "click"},
     "events": {
@@ -32,6 +33,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "search": {"query": "dog food"},
     "rank": {"eventId": "event", "actions": [{"id": "sku-1"}]},
     "reward": {"value": 1},
+    "gorse_feedback": _READ,
+    "gorse_feedback_put": _READ,
 }
 
 
@@ -91,7 +94,8 @@ def test_every_path_is_described_and_answers_as_described(it: Served, described:
             assert (told, content) == (None, None)
             continue
         _check(told, content["application/json"]["schema"], described)
-        assert msgspec.convert(told, endpoint.answers, strict=False)
+        whole = {"body": told} if issubclass(endpoint.answers, Bare) else told
+        assert msgspec.convert(whole, endpoint.answers, strict=False)
 
 
 def test_every_route_is_described_and_every_description_has_a_route(

@@ -20,7 +20,8 @@ from starlette.routing import Route
 from honeyguide.serve import deciding, knowing, recording
 from honeyguide.serve.auth import Key, Keys
 from honeyguide.serve.docs import page
-from honeyguide.serve.endpoint import Endpoint
+from honeyguide.serve.endpoint import Bare, Endpoint
+from honeyguide.serve.gorse import Gorse
 from honeyguide.serve.limits import Rates, body_of, check_text
 from honeyguide.serve.metrics import MEDIA_TYPE as METRICS_TYPE
 from honeyguide.serve.metrics import Metrics
@@ -96,9 +97,14 @@ def create_app(
 
 def endpoints() -> tuple[Endpoint, ...]:
     """All endpoints of one service."""
-    personalizer = Personalizer()
-    own = (*deciding.ENDPOINTS, *recording.ENDPOINTS, *knowing.endpoints(personalizer.forget))
-    return own + personalizer.endpoints
+    personalizer, gorse = Personalizer(), Gorse()
+
+    def forget(user_id: str) -> None:
+        personalizer.forget(user_id)
+        gorse.forget(user_id)
+
+    own = (*deciding.ENDPOINTS, *recording.ENDPOINTS, *knowing.endpoints(forget))
+    return own + personalizer.endpoints + gorse.endpoints
 
 
 class _Service:
@@ -113,7 +119,7 @@ class _Service:
 
     def route(self, endpoint: Endpoint) -> Route:
         """The endpoint's route."""
-        decoder = msgspec.json.Decoder(endpoint.reads or endpoint.asks)
+        decoder = _decoder(endpoint.reads or endpoint.asks)
 
         async def answer(request: Request) -> Response:
             start, key = self._clock(), None
@@ -121,7 +127,7 @@ class _Service:
                 key = self._admitted(request, endpoint)
                 asked = await _asked(endpoint, decoder, request)
                 told, entries = await self._worker.submit(endpoint, asked)
-                content = b"" if told is None else _encode(told)
+                content = b"" if told is None else _encode(told.body if isinstance(told, Bare) else told)
                 response = Response(content, endpoint.status, media_type=None if told is None else _JSON)
                 self.metrics.recorded(entries)
             except Exception as error:
@@ -173,11 +179,20 @@ def refused(error: Exception) -> Response:
     return Response(_encode(problem), problem.status, headers_of(error), MEDIA_TYPE)
 
 
+def _decoder(asks: type[Struct]) -> msgspec.json.Decoder[Any]:
+    if not issubclass(asks, Bare):
+        return msgspec.json.Decoder(asks)
+    (field,) = msgspec.structs.fields(asks)
+    return msgspec.json.Decoder(field.type)
+
+
 async def _asked(endpoint: Endpoint, decoder: msgspec.json.Decoder[Any], request: Request) -> Struct:
     if not endpoint.has_body:
         values = {**request.query_params, **request.path_params}
         return msgspec.convert(values, endpoint.asks, strict=False)
     body = await body_of(request)
+    if issubclass(endpoint.asks, Bare):
+        return endpoint.asks(decoder.decode(body))
     if not request.path_params:
         return cast("Struct", decoder.decode(body))
     read = msgspec.json.decode(body, type=dict[str, Any])

@@ -22,7 +22,13 @@ td, th { border-bottom: 1px solid #ddd; vertical-align: top; } .scope { color: #
   .scope { color: #aaa; } a { color: #f0b94a; }
 }
 """
-_EXAMPLES: dict[str, dict[str, Any]] = {
+_READ = {
+    "FeedbackType": "read",
+    "UserId": "user-17",
+    "ItemId": "sku-42",
+    "Timestamp": "2026-01-05T10:00:00Z",
+}
+_EXAMPLES: dict[str, Any] = {
     "decide": {"user_id": "user-17", "candidates": ["sku-42", "sku-43"], "k": 2, "decision_id": "page-1"},
     "feedback": {"decision_id": "page-1", "item_id": "sku-42", "kind": "click"},
     "events": {
@@ -43,6 +49,8 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
         "actions": [{"id": "sku-42"}, {"id": "sku-43"}],
     },
     "reward": {"value": 1.0},
+    "gorse_feedback": [_READ],
+    "gorse_feedback_put": [_READ],
 }
 """A body that can be sent, for each endpoint that reads one."""
 
@@ -73,20 +81,27 @@ def _section(endpoint: Endpoint, described: dict[str, Any]) -> str:
     operation = described["paths"][endpoint.template][endpoint.method.lower()]
     schemas = described["components"]["schemas"]
     if endpoint.has_body:
-        asks = schemas[endpoint.asks.__name__]
-        fields = {name: (of, name in asks.get("required", ())) for name, of in asks["properties"].items()}
+        fields = _fields(schemas[endpoint.asks.__name__])
     else:
         fields = {}
     fields |= {one["name"]: (one["schema"], one["required"]) for one in operation.get("parameters", ())}
     rows = "".join(_row(name, of, required, schemas) for name, (of, required) in fields.items())
     table = f"<table><tr><th>field</th><th>type</th><th></th></tr>{rows}</table>" if rows else ""
     answers = {} if endpoint.answers is None else schemas[endpoint.answers.__name__]
-    told = ", ".join(f"<code>{name}</code>" for name in answers.get("properties", ())) or "nothing"
+    told = ", ".join(f"<code>{name}</code>" for name in answers.get("properties", ()))
+    told = told or (escape(_kind(answers, schemas)) if answers else "nothing")
     return f"""<h2 id="{endpoint.name}"><span class="method">{endpoint.method}</span>
 <code>{escape(endpoint.template)}</code></h2>
 <p>{escape(endpoint.summary)} <span class="scope">Scope: {endpoint.scope}.</span></p>
 {table}<p>{escape(answers.get("description", ""))} Answers {told}.</p><pre>{escape(_curl(endpoint))}</pre>
 """
+
+
+def _fields(asks: dict[str, Any]) -> dict[str, tuple[dict[str, Any], bool]]:
+    """The schema of each field, and whether it is required; a bare list is a field by itself."""
+    if "properties" not in asks:
+        return {"body": (asks, True)}
+    return {name: (of, name in asks.get("required", ())) for name, of in asks["properties"].items()}
 
 
 def _row(name: str, of: dict[str, Any], required: bool, schemas: dict[str, Any]) -> str:

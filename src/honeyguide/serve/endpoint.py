@@ -32,6 +32,12 @@ class Draft:
     otherwise: Callable[[], Struct | None] | None = None
 
 
+class Bare(Struct, frozen=True):
+    """A request or an answer that stands in JSON as its only field, where others are objects of their fields."""
+
+    body: Any
+
+
 Work: TypeAlias = Callable[[Honeyguide, Any], Draft]
 """Serves one request, on the one thread that holds the shop."""
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from honeyguide.serve.endpoint import Endpoint
+from honeyguide.serve.endpoint import Bare, Endpoint
 from honeyguide.serve.problems import KINDS, MEDIA_TYPE
 from honeyguide.serve.structs import Problem
 
@@ -32,6 +32,10 @@ def openapi(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     for path, name, summary, media_type in _OPEN:
         answer = {"description": "The answer.", "content": {media_type: {"schema": {}}}}
         paths[path] = {"get": {"operationId": name, "summary": summary, "responses": {"200": answer}}}
+    for one in dict.fromkeys(structs):
+        if issubclass(one, Bare):
+            schema = schemas[one.__name__]
+            schemas[one.__name__] = schema["properties"]["body"] | {"description": schema["description"]}
     for endpoint in endpoints:
         if not endpoint.has_body:  # its fields are parameters
             schemas.pop(endpoint.asks.__name__, None)

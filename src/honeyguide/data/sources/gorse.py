@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 
 from honeyguide.data.sources.layout import Layout
+from honeyguide.types import EventKind
 
-_TYPES = {
+_TYPES: dict[EventKind, tuple[str, ...]] = {
     "view": ("read", "view", "visit", "open", "detail", "watch", "play", "listen", "dwell"),
     "click": ("click", "tap"),
     "cart": ("cart", "addtocart", "wishlist", "bookmark", "save", "collect"),
@@ -27,6 +29,21 @@ _NOTE = (
     "what its feedback types mean is free: read is taken as a view, like and star as a rating without stars, a wish "
     "list as a cart; the value of any but a rating is left out"
 )
+
+
+def plain(feedback_type: str) -> str:
+    """A feedback type as the names above are written."""
+    return re.sub(r"[\s_-]+", "", feedback_type).lower()
+
+
+def kind_of(feedback_type: str) -> EventKind | None:
+    """What an event of this feedback type is; None where that is not known."""
+    return next((kind for kind, names in _TYPES.items() if plain(feedback_type) in names), None)
+
+
+def has_stars(feedback_type: str) -> bool:
+    """Whether the value of a feedback type says how good it was."""
+    return plain(feedback_type) in _STARS
 
 
 def _utc(column: str) -> str:
