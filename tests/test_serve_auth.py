@@ -22,6 +22,7 @@ ASKED = {
     "read": ("GET", "/v1/models"),
     "decide": ("POST", "/v1/decide"),
     "write": ("POST", "/v1/events:batch"),
+    "collect": ("POST", "/v1/collect"),
     "admin": ("DELETE", "/v1/users/nobody"),
 }
 
@@ -123,7 +124,7 @@ def test_what_is_kept_opens_nothing_and_is_the_owners_alone(folder: Path) -> Non
 
 def test_a_key_that_cannot_be_is_refused(folder: Path) -> None:
     keys = Keys(folder)
-    with pytest.raises(InvalidInput, match="scopes are among read, decide, write, admin, got none"):
+    with pytest.raises(InvalidInput, match="scopes are among read, decide, write, collect, admin, got none"):
         _made(keys)
     with pytest.raises(InvalidInput, match="got root"):
         _made(keys, "root")

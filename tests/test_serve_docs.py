@@ -70,7 +70,7 @@ def test_the_page_names_every_status_scope_and_figure(it: Served) -> None:
     }
     assert said == {kind.status for kind in KINDS}
     scopes = set(re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE))
-    assert scopes == {"read", "decide", "write", "admin"}
+    assert scopes == {"read", "decide", "write", "collect", "admin"}
     figures = re.findall(
         r"^# HELP (honeyguide_\w+?)(?:_total|_created)? ", it.client.get("/metrics").text, re.MULTILINE
     )

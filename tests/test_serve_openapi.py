@@ -30,6 +30,12 @@ BODIES: dict[str, Any] = {
             {"event_id": "refused"},
         ]
     },
+    "collect": {
+        "events": [
+            {"event_id": "c", "time": NOW.isoformat(), "user_id": "u", "kind": "view", "item_id": "sku-1"},
+            {"event_id": "paid", "time": NOW.isoformat(), "user_id": "u", "kind": "purchase"},
+        ]
+    },
     "search": {"query": "dog food"},
     "rank": {"eventId": "event", "actions": [{"id": "sku-1"}]},
     "reward": {"value": 1},

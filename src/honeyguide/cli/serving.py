@@ -67,7 +67,8 @@ def serve(
 def create(
     shop: Shop,
     scope: Annotated[
-        list[str], typer.Option(help="What it may do: read, decide, write or admin (again for more).")
+        list[str],
+        typer.Option(help="What it may do: read, decide, write, collect or admin (again for more)."),
     ],
     name: Annotated[str, typer.Option(help="What it is for.")] = "",
     rate: Annotated[float, typer.Option(help="Requests a second, at the most; 0 is no limit.")] = 0.0,

@@ -7,6 +7,7 @@ from honeyguide.config.journal import Journal
 from honeyguide.config.language import Adapt, Compress, Distil, Plm, Teach, Training
 from honeyguide.config.rules import Rules
 from honeyguide.config.sequence import Sequence
+from honeyguide.config.serve import Serve
 from honeyguide.config.settings import FILE_NAME, STAGES, Settings, load_settings, parse_settings
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Plm",
     "Rules",
     "Sequence",
+    "Serve",
     "Settings",
     "Teach",
     "Training",

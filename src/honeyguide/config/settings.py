@@ -18,6 +18,7 @@ from honeyguide.config.journal import Journal
 from honeyguide.config.language import Adapt, Compress, Distil, Plm, Teach, Training
 from honeyguide.config.rules import Rules
 from honeyguide.config.sequence import Sequence
+from honeyguide.config.serve import Serve
 from honeyguide.errors import InvalidSettings
 
 FILE_NAME = "honeyguide.toml"
@@ -46,6 +47,7 @@ class Settings:
     explore: Explore = field(default_factory=Explore)
     rules: Rules = field(default_factory=Rules)
     journal: Journal = field(default_factory=Journal)
+    serve: Serve = field(default_factory=Serve)
     experiment: Experiment = field(default_factory=Experiment)
     apprentice: Apprentice = field(default_factory=Apprentice)
     evaluate: Evaluate = field(default_factory=Evaluate)
@@ -69,6 +71,7 @@ STAGES = MappingProxyType(
         "explore": Explore,
         "rules": Rules,
         "journal": Journal,
+        "serve": Serve,
         "experiment": Experiment,
         "apprentice": Apprentice,
         "evaluate": Evaluate,

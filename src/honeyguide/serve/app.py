@@ -13,11 +13,13 @@ import msgspec
 from msgspec import Struct
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from honeyguide.serve import deciding, knowing, recording
+from honeyguide.serve import deciding, knowing, recording, scripts
 from honeyguide.serve.auth import Key, Keys
 from honeyguide.serve.docs import page
 from honeyguide.serve.endpoint import Bare, Endpoint
@@ -86,13 +88,23 @@ def create_app(
             Route("/readyz", service.ready),
             Route("/metrics", service.metrics_page),
             Route("/openapi.json", _always(spec)),
+            *scripts.routes(),
             Route("/docs", _always(html, "text/html; charset=utf-8", _POLICY)),
         ],
         lifespan=lifespan,
+        middleware=_from_browsers(shop.settings.serve.origins),
         exception_handlers={HTTPException: _unrouted, Exception: _broken},
     )
     app.router.redirect_slashes = False
     return app
+
+
+def _from_browsers(origins: tuple[str, ...]) -> list[Middleware]:
+    """What lets pages of these sites ask."""
+    if not origins:
+        return []
+    headers = ("authorization", "content-type")
+    return [Middleware(CORSMiddleware, allow_origins=origins, allow_methods=("POST",), allow_headers=headers)]
 
 
 def endpoints() -> tuple[Endpoint, ...]:

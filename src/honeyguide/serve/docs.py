@@ -22,6 +22,13 @@ td, th { border-bottom: 1px solid #ddd; vertical-align: top; } .scope { color: #
   .scope { color: #aaa; } a { color: #f0b94a; }
 }
 """
+_SEEN = {
+    "event_id": "page-1:sku-42:impression",
+    "time": "2026-01-05T10:00:00Z",
+    "user_id": "user-17",
+    "kind": "impression",
+    "item_id": "sku-42",
+}
 _READ = {
     "FeedbackType": "read",
     "UserId": "user-17",
@@ -42,6 +49,7 @@ _EXAMPLES: dict[str, Any] = {
             }
         ]
     },
+    "collect": {"events": [_SEEN]},
     "search": {"query": "honey", "user_id": "user-17"},
     "rank": {
         "eventId": "event-1",

@@ -14,7 +14,7 @@ from honeyguide.errors import InvalidInput
 from honeyguide.journal.protocol import Entry
 from honeyguide.shop.honeyguide import Honeyguide
 
-Scope: TypeAlias = Literal["read", "decide", "write", "admin"]
+Scope: TypeAlias = Literal["read", "decide", "write", "collect", "admin"]
 
 AHEAD = timedelta(minutes=5)
 """How far a caller's clock may be ahead: a time beyond would close the reward windows of everybody's pages."""

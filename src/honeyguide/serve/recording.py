@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime
+
 import msgspec
 
 from honeyguide.errors import InvalidInput
 from honeyguide.journal.protocol import check_feedback
 from honeyguide.serve.endpoint import Draft, Endpoint, moment
 from honeyguide.serve.structs import (
+    CollectedEvent,
+    CollectRequest,
     EventRequest,
     EventsAnswer,
     EventsRequest,
@@ -20,6 +25,7 @@ from honeyguide.shop.honeyguide import Honeyguide
 from honeyguide.types import Event
 
 _EVENT = msgspec.json.Decoder(EventRequest)
+_COLLECTED = msgspec.json.Decoder(CollectedEvent)
 
 
 def feedback(shop: Honeyguide, asked: FeedbackRequest) -> Draft:
@@ -49,17 +55,35 @@ def _told(event: Event) -> FeedbackAnswer:
 
 def events(shop: Honeyguide, asked: RawEvents) -> Draft:
     """All events that can be recorded in one append; where the journal refuses that, each by itself."""
-    read = [_read(shop, raw) for raw in asked.events]
+    return _batch(shop, [_read(shop, raw, _told_event) for raw in asked.events])
+
+
+def collect(shop: Honeyguide, asked: RawEvents) -> Draft:
+    """The same for events out of browsers, whose clocks nobody sets."""
+    return _batch(shop, [_read(shop, raw, _collected) for raw in asked.events])
+
+
+def _batch(shop: Honeyguide, read: list[Event | str]) -> Draft:
     good = tuple(event for event in read if isinstance(event, Event))
     return Draft(_answer(read), good, lambda: _answer([_recorded(shop, event) for event in read]))
 
 
-def _read(shop: Honeyguide, raw: msgspec.Raw) -> Event | str:
+def _told_event(raw: msgspec.Raw, now: datetime) -> Event:
+    asked = _EVENT.decode(raw)
+    return Event(**msgspec.structs.asdict(asked) | {"time": moment(asked.time, now)})
+
+
+def _collected(raw: msgspec.Raw, now: datetime) -> Event:
+    asked = _COLLECTED.decode(raw)
+    return Event(**msgspec.structs.asdict(asked) | {"time": moment(min(asked.time, now), now)})
+
+
+def _read(
+    shop: Honeyguide, raw: msgspec.Raw, event_of: Callable[[msgspec.Raw, datetime], Event]
+) -> Event | str:
     """The event, or why it is none."""
     try:
-        asked = _EVENT.decode(raw)
-        values = {name: getattr(asked, name) for name in asked.__struct_fields__}
-        event = Event(**values | {"time": moment(asked.time, shop.clock())})
+        event = event_of(raw, shop.clock())
         if event.decision_id is not None:
             check_feedback(event, shop.journal.decision(event.decision_id))
     except (InvalidInput, msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
@@ -109,6 +133,17 @@ ENDPOINTS = (
         asks=EventsRequest,
         answers=EventsAnswer,
         work=events,
+        reads=RawEvents,
+    ),
+    Endpoint(
+        name="collect",
+        method="POST",
+        path="/v1/collect",
+        scope="collect",
+        summary="Record what a browser saw a visitor do; honeyguide.js sends it.",
+        asks=CollectRequest,
+        answers=EventsAnswer,
+        work=collect,
         reads=RawEvents,
     ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import Meta, Raw, Struct
 
@@ -137,6 +137,25 @@ class RawEvents(Asked, frozen=True):
     """The same with events that are still to be read: one that cannot be is refused by itself."""
 
     events: Annotated[tuple[Raw, ...], Meta(min_length=1, max_length=MOST)]
+
+
+class CollectedEvent(Asked, frozen=True):
+    """What a browser saw a visitor do; what is paid for or rated is the shop's own servers' to tell."""
+
+    event_id: Id
+    time: Time
+    user_id: Id
+    kind: Literal["view", "search", "click", "cart", "dismiss", "impression"]
+    item_id: Id | None = None
+    query: Annotated[str, Meta(max_length=500)] | None = None
+    decision_id: Id | None = None
+    position: Annotated[int, Meta(ge=0, le=100_000)] | None = None
+
+
+class CollectRequest(Asked, frozen=True):
+    """At most 1,000 events out of a browser; a time ahead of the server's is read as now."""
+
+    events: Annotated[tuple[CollectedEvent, ...], Meta(min_length=1, max_length=MOST)]
 
 
 class EventStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
