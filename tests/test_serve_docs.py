@@ -58,9 +58,11 @@ def test_every_line_of_the_page_works(it: Served) -> None:
 
 
 def test_every_line_of_the_served_page_works(it: Served) -> None:
-    blocks = re.findall(r"<pre>(.*?)</pre>", it.client.get("/docs").text, re.DOTALL)
+    page = it.client.get("/docs").text
+    blocks = re.findall(r"<pre>(.*?)</pre>", page, re.DOTALL)
     asked = [_typed(it, html.unescape(block)) for block in blocks]
-    assert len(asked) == len(endpoints())
+    assert [line.split()[0] for line, _ in asked] == [endpoint.method for endpoint in endpoints()]
+    assert re.findall(r'<a href="#(\w+)">', page) == [endpoint.name for endpoint in endpoints()]
     assert [status for _, status in asked] == [endpoint.status for endpoint in endpoints()]
 
 

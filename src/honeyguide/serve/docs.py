@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from html import escape
 from typing import Any
@@ -17,6 +18,7 @@ pre { background: #f6f3ea; padding: .8rem; overflow-x: auto; border-radius: 6px;
 .method { background: #8a5a00; color: #fff; border-radius: 4px; padding: .1rem .5rem; }
 table { border-collapse: collapse; width: 100%; } th, td { text-align: left; padding: .25rem .8rem .25rem 0; }
 td, th { border-bottom: 1px solid #ddd; vertical-align: top; } .scope { color: #666; }
+.contents { columns: 2 20rem; list-style: none; padding: 0; }
 @media (prefers-color-scheme: dark) {
   body { background: #1b1a17; color: #e8e4d8; } pre { background: #2a2823; } td, th { border-color: #444; }
   .scope { color: #aaa; } a { color: #f0b94a; }
@@ -70,12 +72,16 @@ def page(endpoints: Sequence[Endpoint], described: dict[str, Any]) -> bytes:
         f'<tr id="{kind.name}"><td>{kind.status}</td><td><code>{kind.name}</code></td><td>{kind.title}</td></tr>'
         for kind in KINDS
     )
+    links = "".join(
+        f'<li><a href="#{one.name}">{one.method} {escape(one.template)}</a></li>' for one in endpoints
+    )
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>Honeyguide API</title><style>{_STYLE}</style></head><body>
 <h1>Honeyguide API</h1>
 <p>{escape(described["info"]["description"])} The same for programs: <a href="/openapi.json">openapi.json</a>
 (OpenAPI {described["openapi"]}). Where the shop has keys, send one as <code>Authorization: Bearer hg_...</code>.</p>
+<ul class="contents">{links}</ul>
 {"".join(parts)}
 <h2>Problems</h2>
 <p>Errors are <code>application/problem+json</code> (RFC 9457) with <code>type</code>, <code>title</code>,
@@ -100,8 +106,8 @@ def _section(endpoint: Endpoint, described: dict[str, Any]) -> str:
     told = told or (escape(_kind(answers, schemas)) if answers else "nothing")
     return f"""<h2 id="{endpoint.name}"><span class="method">{endpoint.method}</span>
 <code>{escape(endpoint.template)}</code></h2>
-<p>{escape(endpoint.summary)} <span class="scope">Scope: {endpoint.scope}.</span></p>
-{table}<p>{escape(answers.get("description", ""))} Answers {told}.</p><pre>{escape(_curl(endpoint))}</pre>
+<p>{_prose(endpoint.summary)} <span class="scope">Scope: {endpoint.scope}.</span></p>
+{table}<p>{_prose(answers.get("description", ""))} Answers {told}.</p><pre>{escape(_curl(endpoint))}</pre>
 """
 
 
@@ -113,10 +119,16 @@ def _fields(asks: dict[str, Any]) -> dict[str, tuple[dict[str, Any], bool]]:
 
 
 def _row(name: str, of: dict[str, Any], required: bool, schemas: dict[str, Any]) -> str:
-    said = "required" if required else f"default {json.dumps(of.get('default'))}"
+    unsaid = of.get("default")
+    said = "required" if required else f"default {json.dumps(unsaid)}" if unsaid else "optional"
     return (
         f"<tr><td><code>{name}</code></td><td>{escape(_kind(of, schemas))}</td><td>{escape(said)}</td></tr>"
     )
+
+
+def _prose(text: str) -> str:
+    """The text, with what stands in backticks as code."""
+    return re.sub(r"`(.*?)`", r"<code>\1</code>", escape(text))
 
 
 def _kind(of: dict[str, Any], schemas: dict[str, Any]) -> str:
@@ -129,7 +141,8 @@ def _kind(of: dict[str, Any], schemas: dict[str, Any]) -> str:
     if "enum" in of:
         return ", ".join(map(str, of["enum"]))
     if of.get("type") == "array":
-        return f"list of {_kind(of['items'], schemas)}, at most {of.get('maxItems', 'any')}"
+        most = f", at most {of['maxItems']:,}" if "maxItems" in of else ""
+        return f"list of {_kind(of['items'], schemas)}{most}"
     low, high = of.get("minimum"), of.get("maximum")
     bounds = "" if low is None else f" {low:g} to {high:g}"
     return f"{of.get('format') or of.get('type', 'anything')}{bounds}"
@@ -143,4 +156,5 @@ def _curl(endpoint: Endpoint) -> str:
         method = "" if endpoint.method == "GET" else f" -X {endpoint.method}"
         return f"curl{method} 'http://127.0.0.1:8080{path}'"
     body = json.dumps(_EXAMPLES[endpoint.name])
-    return f"curl http://127.0.0.1:8080{path} -H 'content-type: application/json' -d '{body}'"
+    method = "" if endpoint.method == "POST" else f" -X {endpoint.method}"
+    return f"curl{method} http://127.0.0.1:8080{path} -H 'content-type: application/json' -d '{body}'"
