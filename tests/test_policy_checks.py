@@ -145,6 +145,14 @@ class ExploresAtZero(Base):
         return super().probabilities(candidates, rng, level=0.3 if level == 0 else level)
 
 
+class AnswersOtherwiseOnPages(Base):
+    """What it says is changed, but not what it inherits for pages: those would be drawn from something else."""
+
+    def probabilities(self, candidates: Candidates, rng: Any, *, level: float | None = None) -> Floats:
+        pmf = super().probabilities(candidates, rng, level=level)
+        return (pmf + 1 / len(pmf)) / 2
+
+
 class WidensWithTime(Base):
     def probabilities(self, candidates: Candidates, rng: Any, *, level: float | None = None) -> Floats:
         seen = sum(abs(int(stats[0, 0])) for stats in self.posterior._stats.values()) * 2.0**-32
@@ -172,6 +180,7 @@ CAUGHT: list[tuple[Callable[[int], Policy], PolicyCheck]] = [
     (lambda dim: ForgetsOnlyTheMean(), laws.check_forgotten_user_was_never_there),
     (lambda dim: IgnoresTheLevelGiven(), laws.check_level_is_obeyed),
     (lambda dim: ExploresAtZero(), laws.check_level_0_is_exploit_only),
+    (lambda dim: AnswersOtherwiseOnPages(), laws.check_pages_are_its_own_answers),
     (lambda dim: WidensWithTime(), laws.check_exploration_does_not_grow),
     (lambda dim: GlobalRandomness(), laws.check_determinism),
 ]
