@@ -14,8 +14,8 @@ from honeyguide.errors import InvalidInput
 from honeyguide.explore.base_rate import BaseRate, Linearised
 from honeyguide.explore.baselines import Uniform
 from honeyguide.explore.decide import Request, decide
+from honeyguide.explore.foresight import VARIANCES, PagesTold, widened
 from honeyguide.explore.interest_effects import InterestEffects
-from honeyguide.explore.interest_variance import VARIANCES
 from honeyguide.explore.item_effects import ItemPrior
 from honeyguide.explore.learned import PageRows, learn_posterior
 from honeyguide.explore.posterior import Prior
@@ -173,6 +173,26 @@ def test_the_variance_is_learned_where_there_is_one(seed: int) -> None:
     assert 0.3 <= learned.interests.variance <= 1.6
     alike, _ = learn_posterior(pages_of(0.0, seed=seed), None, seed=seed)
     assert alike.interests.variance == 0.0
+
+
+def test_a_prior_that_is_too_narrow_for_what_comes_next_is_widened() -> None:
+    """Weights that are worth three times the deviation which the prior says."""
+    pages = pages_of(0.0, seed=3)
+    rng, users = np.random.default_rng(3), len(pages.starts) - 1
+    own = 0.9 * rng.standard_normal((users, DIM))
+    logits = pages.features @ BASE.weights - 1.0
+    logits = logits + (pages.features * np.repeat(own, 8 * 12, axis=0)).sum(axis=1)
+    rewards = (rng.random(len(logits)) < 1 / (1 + np.exp(-logits))).astype(np.float64)
+    rate, looked = BASE.expected(pages.features), np.ones(len(logits))
+    told = Linearised.of(rate, looked).scores(rewards)
+    assert pages.interests is not None
+    assert pages.pages is not None
+    rows = PagesTold(pages.features, rewards, rate, looked, *told, pages.interests, pages.pages)
+    for variance, wide in ((0.09, True), (0.8, False)):
+        prior = Prior(np.zeros(DIM), variance * np.eye(DIM), NOISE)
+        found = widened(rows, pages.starts, prior, seed=0)
+        assert (found.covariances[0, 0, 0] > variance) == wide
+        assert found.covariances[0, 0, 0] < 2.5
 
 
 def test_without_interests_or_pages_none_is_learned() -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from honeyguide.errors import InvalidInput
 from honeyguide.explore.base_rate import BaseRate, Linearised, held, learn_base_rate
 from honeyguide.explore.examination import EVERYTHING, learn_examination
-from honeyguide.explore.interest_variance import InterestRows, learn_interest_variance
+from honeyguide.explore.foresight import PagesTold, interest_variance, widened
 from honeyguide.explore.item_effects import learn_item_prior
 from honeyguide.explore.kinds import Kinds
 from honeyguide.explore.kinds_chosen import Chosen, choose_kinds
@@ -80,12 +80,12 @@ def learn_posterior(
         ridge=ridge,
         seed=seed,
     )
-    differ = _interest_variance(pages, base, looked, chosen.kinds, seed)
+    kinds, differ = _as_foreseen(pages, base, looked, chosen.kinds, seed)
     known = held(pages.features, ridge)
     if not folded:
-        known += sums.xx.sum(axis=0) / chosen.kinds.noise_variance
+        known += sums.xx.sum(axis=0) / kinds.noise_variance
     posterior = SharedPosterior(
-        chosen.kinds,
+        kinds,
         base,
         known,
         items,
@@ -96,12 +96,17 @@ def learn_posterior(
     return posterior, chosen
 
 
-def _interest_variance(pages: PageRows, base: BaseRate, looked: Floats, kinds: Kinds, seed: int) -> float:
-    """How much users differ in single interests; 0 where interests or pages are not known."""
+def _as_foreseen(
+    pages: PageRows, base: BaseRate, looked: Floats, kinds: Kinds, seed: int
+) -> tuple[Kinds, float]:
+    """How widely users' weights differ, and how much single interests do, by what foresees pages best.
+
+    As they are, and 0, where interests or pages are not known.
+    """
     if pages.interests is None or pages.pages is None:
-        return 0.0
+        return kinds, 0.0
     rate = base.expected(pages.features)
     told = Linearised.of(rate, looked).scores(pages.rewards)
-    of_rows = (pages.features.astype(np.float64), pages.rewards, rate, looked, *told)
-    rows = InterestRows(*of_rows, groups=pages.interests, pages=pages.pages)
-    return learn_interest_variance(rows, pages.starts, kinds, seed=seed)
+    rows = PagesTold(pages.features, pages.rewards, rate, looked, *told, pages.interests, pages.pages)
+    wide = widened(rows, pages.starts, kinds, seed=seed)
+    return wide, interest_variance(rows, pages.starts, wide, seed=seed)
