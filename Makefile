@@ -4,7 +4,7 @@ export HF_HUB_OFFLINE := 1
 # Tests that share what was dear to make stay together, and the two processes fill the cores: more threads only wait.
 PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal
 
-.PHONY: demo test lint check bench-setup clean
+.PHONY: demo test lint check soak bench-setup clean
 
 demo: .venv/.installed
 	.venv/bin/honeyguide demo
@@ -20,6 +20,10 @@ lint: .venv/.installed
 
 check: lint
 	$(PYTEST) -m "not slow" -q
+
+# The tests of faults with their full numbers, which takes about an hour; docs/reliability.md has the figures.
+soak: .venv/.installed
+	HONEYGUIDE_SOAK=1 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PY) -m pytest tests/test_faults_*.py
 
 # Rivals' dependencies exclude each other and ours, so each lives by itself.
 bench-setup: .venv/.installed .venv-rivals/rectools/.installed .venv-rivals/recbole/.installed \

@@ -1,4 +1,4 @@
-"""What several test files need: each encoder exported once a run, and a PostgreSQL server for who asks for it."""
+"""What several test files need: each encoder exported once, a PostgreSQL server, and figures that are printed."""
 
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -30,3 +30,13 @@ def postgres() -> "Iterator[PostgresServer]":
 
     with running_server() as server:
         yield server
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the tests of faults saw."""
+    passed = terminalreporter.getreports("passed")
+    figures = [(report.nodeid, *figure) for report in passed for figure in report.user_properties]
+    if figures:
+        terminalreporter.section("figures")
+    for test, name, value in figures:
+        terminalreporter.write_line(f"{test.rpartition('::')[2]}: {name} {value}")
