@@ -13,6 +13,7 @@ from honeyguide.checks.policy import PolicyCheck, equal_states
 from honeyguide.errors import InvalidInput
 from honeyguide.explore.base_rate import BaseRate, Linearised
 from honeyguide.explore.baselines import Uniform
+from honeyguide.explore.common_noise import CommonNoise
 from honeyguide.explore.decide import Request, decide
 from honeyguide.explore.foresight import VARIANCES, PagesTold, widened
 from honeyguide.explore.interest_effects import InterestEffects
@@ -90,9 +91,7 @@ def test_beliefs_are_those_of_one_vector_with_a_weight_for_every_interest() -> N
     assert about.variance() == pytest.approx(np.diag(covariance), abs=1e-6)
     draws = about.draws(40_000, np.random.default_rng(0))
     assert np.cov(draws.T) == pytest.approx(covariance, abs=4e-3)
-    by_weights, _ = about.spread(
-        np.random.default_rng(1).normal(size=(DIM, 40_000)), np.random.default_rng(2)
-    )
+    by_weights, _ = about.spread(CommonNoise(40_000, seed=1))
     assert np.cov(by_weights.T) == pytest.approx(covariance, abs=4e-3)
 
 

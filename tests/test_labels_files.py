@@ -1,32 +1,23 @@
-"""The labelled data sets as files: what the functions say, no part knows a later one, and all or nothing."""
+"""The labelled data sets as files: what the functions say, and no part knows a later one."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from honeyguide.config import Labels
 from honeyguide.data.catalog import Catalog
-from honeyguide.data.columns import Table
-from honeyguide.data.database import replace_files
-from honeyguide.data.labels import files as writing
 from honeyguide.data.labels.ads import ad_responses
 from honeyguide.data.labels.files import write_labels
 from honeyguide.data.labels.item_classes import item_classes
-from honeyguide.data.labels.manifest import LabelReport, load_labels
+from honeyguide.data.labels.manifest import load_labels
 from honeyguide.data.labels.negatives import item_counts, taken
 from honeyguide.data.labels.next_interest import next_interests
 from honeyguide.data.labels.parts import PARTS, Moments
@@ -35,121 +26,26 @@ from honeyguide.data.labels.shown import load_shown
 from honeyguide.data.labels.summary import label_counts
 from honeyguide.data.labels.visits import outcomes, visits
 from honeyguide.data.split import moments_by_share, one_left_out
-from honeyguide.data.table import EventTable, load_events, to_us
-from honeyguide.errors import DamagedArtifact, InvalidInput, NotReady
+from honeyguide.data.table import EventTable, load_events
 from honeyguide.types import EVENT_KINDS
 from tests.label_tables import DAY_US, store
-
-SETTINGS = Labels(window_days=7, smallest_class=2, validation=0.2, test=0.2)
-DAYS = 100
-VALIDATION_US, TEST_US = 60 * DAY_US, 80 * DAY_US  # up to the microsecond that the last event takes
-CATEGORIES = (
-    "Shoes > Boots",
-    "Shoes > Boots",
-    "Shoes > Sandals",
-    "Shoes > Sandals",
-    "Hats",
-    "Hats",
-    "Belts",
-    "",
+from tests.labelled_shop import (
+    BY_CHANCE,
+    DAYS,
+    IMPRESSION,
+    IN_TIME,
+    SETTINGS,
+    TEST_US,
+    VALIDATION_US,
+    day_of,
+    edges,
+    fill,
+    ids_in_order,
+    parts_of,
+    random_touches,
+    read,
+    store_items,
 )
-ITEMS = tuple(f"i{n}" for n in range(len(CATEGORIES)))
-IN_TIME = (
-    "interactions", "visits", "outcomes", "next_interests", "shown", "negatives", "ad_responses",
-)  # fmt: skip
-BY_CHANCE = ("item_classes", "sentiments", "intents")
-
-IMPRESSION = EVENT_KINDS.index("impression")
-
-Rows = list[tuple[Any, ...]]
-
-
-def day_of(moment: str | None) -> float:
-    assert moment is not None
-    return to_us(datetime.fromisoformat(moment)) / DAY_US
-
-
-def read(folder: Path, name: str, *, part: str | None = None) -> Rows:
-    """The rows of a labelled data set as they lie, times as microseconds."""
-    path = folder / "labels" / f"{name}.parquet"
-    with duckdb.connect() as db:
-        columns = [row[0] for row in db.execute(f"DESCRIBE FROM read_parquet('{path}')").fetchall()]
-        chosen = ", ".join("epoch_us(time)" if c == "time" else f'"{c}"' for c in columns)
-        where = f"WHERE part = '{part}'" if part else ""
-        return db.execute(f"SELECT {chosen} FROM read_parquet('{path}') {where}").fetchall()
-
-
-def random_events(seed: int, *, since: float = 0, until: float = DAYS) -> Iterator[dict[str, Any]]:
-    """Some weeks of shopping, with pages, reviews and searches; the first and the last moment are always there."""
-    rng = np.random.default_rng(seed)
-    kinds = ["view", "click", "cart", "purchase", "rating", "dismiss", "impression", "search"]
-    for n in range(160):
-        day, kind = float(rng.uniform(since, until)), str(rng.choice(kinds))
-        row: dict[str, Any] = {
-            "event_id": f"e{seed}-{n}",
-            "user_id": f"u{rng.integers(6)}",
-            "time": day,
-            "kind": kind,
-            "item_id": None if kind == "search" else ITEMS[rng.integers(len(ITEMS))],
-        }
-        if kind == "rating":
-            stars = int(rng.integers(1, 6))
-            row |= {"value": stars, "text": f"I give it {stars} {rng.integers(99)}"}
-        if kind in ("impression", "click", "dismiss"):
-            row |= {"decision_id": [None, "d0", "d1", "d2"][rng.integers(4)]}
-        if kind == "impression":
-            row |= {"position": int(rng.integers(4)), "propensity": float(rng.uniform(0.1, 1))}
-        yield row
-
-
-def edges() -> list[dict[str, Any]]:
-    first = {"event_id": "first", "user_id": "u0", "time": 0, "kind": "purchase", "item_id": "i0"}
-    return [first, {**first, "event_id": "last", "time": DAYS, "user_id": "last"}]
-
-
-def random_touches(seed: int, *, since: float = 0, until: float = DAYS) -> Iterator[dict[str, Any]]:
-    rng = np.random.default_rng(seed)
-    for n in range(60):
-        yield {
-            "touch_id": f"t{seed}-{n}",
-            "user_id": f"u{rng.integers(6)}",
-            "campaign_id": f"c{rng.integers(4)}",
-            "time": float(rng.uniform(since, until)),
-            "kind": str(rng.choice(["sent", "withheld", "visit", "click", "redeemed"])),
-            "value": float(rng.integers(9)),
-        }
-
-
-def store_items(folder: Path) -> None:
-    rows = zip(ITEMS, CATEGORIES, strict=True)
-    store(folder, "items", [{"item_id": i, "title": f"t {i}", "category": c or None} for i, c in rows])
-
-
-def fill(folder: Path, *seeds: int, cut: float | None = None) -> Path:
-    """A random shop; with `cut` what happens from that day on is of the second seed."""
-    folder.mkdir(exist_ok=True)
-    store_items(folder)
-    spans = [(seeds[0], {})] if cut is None else [(seeds[0], {"until": cut}), (seeds[1], {"since": cut})]
-    events = [row for seed, span in spans for row in random_events(seed, **span)]
-    store(folder, "events", [*edges(), *events])
-    touches = [row for seed, span in spans for row in random_touches(seed, **span)]
-    store(folder, "touches", touches)
-    store(
-        folder,
-        "messages",
-        [{"message_id": f"m{n:02}", "text": f"say {n}", "intent": f"x{n % 3}"} for n in range(30)],
-    )
-    return folder
-
-
-def parts_of(table: EventTable, first_us: Any, last_us: Any) -> Any:
-    """The name of the part that holds both ends, None where none does, worked out moment by moment."""
-    validation, test = map(to_us, moments_by_share(table, validation=0.2, test=0.2))
-    bounds = [(-(10**18), validation - 1), (validation, test - 1), (test, int(table.time_us[-1]))]
-    return [
-        next((PARTS[n] for n, (low, high) in enumerate(bounds) if low <= first and last <= high), None)
-        for first, last in zip(first_us, last_us, strict=True)
-    ]
 
 
 @pytest.fixture(scope="module", params=[0, 1])
@@ -172,13 +68,6 @@ def table(labelled: Path, catalog: Catalog) -> EventTable:
 @pytest.fixture
 def graded(table: EventTable) -> dict[str, Any]:
     return {"grade": SETTINGS.grade, "scale": StarScale(1, 5)}
-
-
-def ids_in_order(folder: Path) -> list[str]:
-    path = folder / "events.parquet"
-    with duckdb.connect() as db:
-        found = db.execute(f"SELECT event_id FROM read_parquet('{path}') ORDER BY time, event_id").fetchall()
-    return [event_id for (event_id,) in found]
 
 
 def test_an_interaction_is_every_event_about_an_item_with_what_it_earns(
@@ -525,173 +414,6 @@ def test_ids_and_texts_come_through_whatever_is_in_them(tmp_path: Path) -> None:
     assert {row[0]: row[2] for row in read(tmp_path, "intents")} == {f"m{i}": f"n{i}" for i in odd}
 
 
-@pytest.mark.parametrize("broken", ["label_messages", "replace_files"])
-def test_what_is_interrupted_before_it_is_through_leaves_the_old_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
-) -> None:
-    fill(tmp_path, 0)
-    report = write_labels(tmp_path, SETTINGS, seed=0)
-    before = {path.name: path.read_bytes() for path in (tmp_path / "labels").iterdir()}
-
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(writing, broken, stop)
-        with pytest.raises(KeyboardInterrupt):
-            write_labels(tmp_path, SETTINGS, seed=1)
-    assert {path.name: path.read_bytes() for path in (tmp_path / "labels").iterdir()} == before
-    assert load_labels(tmp_path) == report
-    assert list(tmp_path.glob(".labels-*")) == []
-
-
-def test_what_is_killed_while_files_are_moved_is_noticed_and_mended(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fill(tmp_path, 0)
-    write_labels(tmp_path, SETTINGS, seed=0)
-
-    def half(moves: list[tuple[Path, Path]]) -> None:
-        replace_files(moves[: len(moves) // 2])
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(writing, "replace_files", half)
-        with pytest.raises(KeyboardInterrupt):
-            write_labels(tmp_path, replace(SETTINGS, purchase=0.9), seed=1)
-    with pytest.raises(DamagedArtifact, match=r"is not what labels\.json says"):
-        load_labels(tmp_path)
-    (tmp_path / ".labels-killed").mkdir()
-    assert write_labels(tmp_path, SETTINGS, seed=1) == load_labels(tmp_path)
-    assert list(tmp_path.glob(".labels-*")) == []
-
-
-def test_a_label_that_can_no_longer_be_made_goes_with_its_file(tmp_path: Path) -> None:
-    fill(tmp_path, 0)
-    write_labels(tmp_path, SETTINGS, seed=0)
-    (tmp_path / "messages.parquet").unlink()
-    report = write_labels(tmp_path, SETTINGS, seed=0)
-    assert not (tmp_path / "labels" / "intents.parquet").exists()
-    assert next(count for count in report.counts if count.label == "intent").missing
-    assert load_labels(tmp_path) == report
-
-
-def only(folder: Path, table: Table, rows: list[dict[str, Any]]) -> LabelReport:
-    store(folder, table, rows)
-    return write_labels(folder, SETTINGS, seed=0)
-
-
-def test_items_alone_have_their_classes(tmp_path: Path) -> None:
-    rows = [
-        {"item_id": i, "title": "t", "category": c or None} for i, c in zip(ITEMS, CATEGORIES, strict=True)
-    ]
-    report = only(tmp_path, "items", rows)
-    assert [file.file for file in report.files] == ["item_classes.parquet"]
-    assert (report.validation_from, report.test_from, report.stars) == (None, None, None)
-    assert "reward: none; there are no events: import a log" in str(report)
-
-
-def test_messages_alone_have_their_intents(tmp_path: Path) -> None:
-    asked = [{"message_id": f"m{n}", "text": f"where {n}", "intent": "track"} for n in range(10)]
-    report = only(tmp_path, "messages", [*asked, {"message_id": "x", "text": "hello", "intent": "greet"}])
-    assert [file.file for file in report.files] == ["intents.parquet"]
-    assert "1 messages are left out: fewer than 2 have their intent" in report.notes
-
-
-def test_touches_alone_are_split_at_their_own_moments(tmp_path: Path) -> None:
-    sent = {"campaign_id": "c", "kind": "sent"}
-    report = only(
-        tmp_path,
-        "touches",
-        [{**sent, "touch_id": f"t{n}", "user_id": f"u{n}", "time": n} for n in range(0, DAYS + 1, 2)],
-    )
-    assert (day_of(report.validation_from), day_of(report.test_from)) == pytest.approx((60, 80))
-    part = {row[1]: row[-1] for row in read(tmp_path, "ad_responses")}
-    days = {name: sorted(int(user[1:]) for user in part if part[user] == name) for name in PARTS}
-    # a window of 7 days must be over before the next part begins, and at the last touch
-    assert days == {
-        "train": [*range(0, 53, 2)],
-        "validation": [62, 64, 66, 68, 70, 72],
-        "test": [82, 84, 86, 88, 90, 92],
-    }
-    assert "12 sendings are left out" in " ".join(report.notes)
-
-
-def test_touches_without_times_are_split_by_chance_and_no_user_is_on_two_sides(tmp_path: Path) -> None:
-    rows = [
-        {"touch_id": f"{kind}{u}{c}", "user_id": f"u{u:03}", "campaign_id": c, "kind": kind, "time": None}
-        for u in range(200)
-        for c in "ab"
-        for kind in ("sent", *(["redeemed"] if u % 10 == 0 and c == "a" else []))
-    ]
-    report = only(tmp_path, "touches", rows)
-    found = read(tmp_path, "ad_responses")
-    sides = {user: {row[-1] for row in found if row[1] == user} for user in {row[1] for row in found}}
-    assert all(len(side) == 1 for side in sides.values())
-    assert (dict(report.files[0].parts), report.validation_from) == (
-        {"train": 240, "validation": 80, "test": 80},
-        None,
-    )
-    redeemed = Counter(row[-1] for row in found if row[6])
-    assert redeemed == {"train": 12, "validation": 4, "test": 4}
-    assert {row[3] for row in found} == {None}
-
-
-def test_a_log_of_nothing_but_searches_has_no_interactions(tmp_path: Path) -> None:
-    search = {"user_id": "u", "kind": "search", "item_id": None, "query": "boots"}
-    report = only(tmp_path, "events", [{**search, "event_id": f"e{n}", "time": n} for n in range(50)])
-    assert [file.file for file in report.files] == ["visits.parquet"]
-    assert "drawn negatives: none; there must be a rewarded event" in str(report)
-
-
-def test_an_empty_log_is_no_log(tmp_path: Path) -> None:
-    report = only(tmp_path, "events", [])
-    assert report.files == ()
-    assert all(not count.count and count.missing for count in report.counts)
-
-
-def test_a_log_of_one_moment_says_that_time_cannot_split_it(tmp_path: Path) -> None:
-    store_items(tmp_path)
-    bought = {"time": 5, "user_id": "u", "kind": "purchase"}
-    report = only(tmp_path, "events", [{**bought, "event_id": f"e{n}", "item_id": f"i{n}"} for n in range(4)])
-    (interactions,) = [file for file in report.files if file.file == "interactions.parquet"]
-    assert dict(interactions.parts) == {"train": 0, "validation": 0, "test": 4}
-    assert [row[-1] for row in read(tmp_path, "interactions")] == ["train", "train", "validation", "test"]
-    assert any("one and the same time" in note for note in report.notes)
-
-
-def test_cleaned_tables_are_labelled_where_there_are_any(tmp_path: Path) -> None:
-    fill(tmp_path, 0)
-    clean = tmp_path / "clean"
-    clean.mkdir()
-    store_items(clean)
-    store(clean, "events", edges())
-    write_labels(tmp_path, SETTINGS, seed=0)
-    assert [row[0] for row in read(tmp_path, "interactions")] == ["first", "last"]
-    assert len(read(tmp_path, "intents")) == 30
-
-
-def test_what_cannot_be_labelled_is_a_typed_error(tmp_path: Path) -> None:
-    with pytest.raises(NotReady, match="nothing that could be labelled"):
-        write_labels(tmp_path, SETTINGS, seed=0)
-    with pytest.raises(NotReady, match="Run: honeyguide prepare"):
-        load_labels(tmp_path)
-    store_items(tmp_path)
-    (tmp_path / "labels").write_text("mine")
-    with pytest.raises(InvalidInput, match="labels is a file: remove it"):
-        write_labels(tmp_path, SETTINGS, seed=0)
-    (tmp_path / "labels").unlink()
-    (tmp_path / "events.parquet").write_bytes(b"PAR1 no")
-    with pytest.raises(DamagedArtifact, match=r"events\.parquet: cannot be read"):
-        write_labels(tmp_path, SETTINGS, seed=0)
-    assert list(tmp_path.glob(".labels-*")) == []
-    (tmp_path / "events.parquet").unlink()
-    write_labels(tmp_path, SETTINGS, seed=0)
-    (tmp_path / "labels" / "labels.json").write_text("{")
-    with pytest.raises(DamagedArtifact, match=r"labels\.json"):
-        load_labels(tmp_path)
-
-
 @given(
     st.lists(st.tuples(st.integers(-5, 60), st.integers(0, 30)), max_size=30),
     st.tuples(st.integers(0, 20), st.integers(1, 10), st.integers(1, 20)),
@@ -707,14 +429,3 @@ def test_a_span_belongs_to_the_part_that_holds_both_of_its_ends(
     for low, high, part in zip(first.tolist(), last.tolist(), moments.part_of_span(first, last), strict=True):
         holding = [n for n, (begin, until) in enumerate(bounds) if begin <= low and high <= until]
         assert [part] == (holding or [-1])
-
-
-def test_labelling_loads_no_pandas(tmp_path: Path) -> None:
-    fill(tmp_path, 0)
-    code = (
-        "import sys; from pathlib import Path; from honeyguide.config import Labels; "
-        "from honeyguide.data.labels.files import write_labels; "
-        "write_labels(Path(sys.argv[1]), Labels(window_days=7), seed=0); "
-        "assert not {'pandas', 'pyarrow'} & set(sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)

@@ -1,96 +1,37 @@
+"""Files of Segment: every event of its spec, its warehouses, and whatever else they hold."""
+
 from __future__ import annotations
 
-import csv
 import json
-import tempfile
-from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-import duckdb
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from honeyguide.config import Clean
 from honeyguide.data.clean import clean
-from honeyguide.data.columns import STORED, Table
-from honeyguide.data.database import database, stored_table
-from honeyguide.data.ingest import ImportReport, import_files
 from honeyguide.errors import HoneyguideError, InvalidFile
-
-NOW = datetime(2026, 11, 23, tzinfo=UTC)
-Row = dict[str, Any]
-
-# the properties of the spec's own examples
-MONOPOLY: Row = {
-    "product_id": "507f1f77bcf86cd799439011",
-    "sku": "G-32",
-    "category": "Games",
-    "name": "Monopoly: 3rd Edition",
-    "brand": "Hasbro",
-    "variant": "200 pieces",
-    "price": 18.99,
-    "quantity": 1,
-    "coupon": "MAYDEALS",
-    "position": 3,
-    "url": "https://www.example.com/product/path",
-    "image_url": "https://www.example.com/product/path.jpg",
-}
-UNO: Row = {"product_id": "505bd76785ebb509fc183733", "sku": "46493-32", "name": "Uno Card Game", "price": 3}
-ID, OTHER = MONOPOLY["product_id"], UNO["product_id"]
-
-
-def call(number: int, event: str | None, properties: object, **more: object) -> Row:
-    """A call as Segment's S3 destination writes it."""
-    return {
-        "anonymousId": "23adfd82-aa0f-45a7-a756-24f2a7a4c895",
-        "channel": "client",
-        "context": {
-            "ip": "8.8.8.8",
-            "library": {"name": "analytics.js", "version": "2.11.1"},
-            "page": {"path": "/academy/", "title": "Analytics Academy"},
-        },
-        "event": event,
-        "integrations": {"All": True},
-        "messageId": f"ajs-next-{number}",
-        "originalTimestamp": f"2024-05-01T09:59:{number:02}.000Z",
-        "properties": properties,
-        "receivedAt": f"2024-05-01T10:00:{number:02}.500Z",
-        "sentAt": f"2024-05-01T09:59:{number:02}.900Z",
-        "timestamp": f"2024-05-01T10:00:{number:02}.250Z",
-        "type": "track",
-        "userId": None,
-        "version": 2,
-        **more,
-    }
-
-
-def rows_of(folder: Path, table: Table) -> list[Row]:
-    path = folder / f"{table}.parquet"
-    if not path.exists():
-        return []
-    with database() as db:
-        found = db.execute(f"SELECT to_json(t)::VARCHAR FROM ({stored_table(db, path, STORED[table])}) t")
-        return [{k: v for k, v in json.loads(row).items() if v is not None} for (row,) in found.fetchall()]
-
-
-def import_lines(
-    folder: Path, rows: Sequence[Mapping[str, object] | str], name: str = "calls.jsonl", **options: Any
-) -> tuple[ImportReport, Path]:
-    text = "\n".join(row if isinstance(row, str) else json.dumps(row) for row in rows)
-    (folder / name).write_text(text)
-    return import_files(folder / "data", [folder / name], now=NOW, **options), folder / "data"
-
-
-def import_csv(folder: Path, rows: Sequence[Row], name: str) -> tuple[ImportReport, Path]:
-    with (folder / name).open("w", newline="") as file:
-        writer = csv.DictWriter(file, dict.fromkeys(key for row in rows for key in row))
-        writer.writeheader()
-        writer.writerows(rows)
-    return import_files(folder / "data", [folder / name], now=NOW), folder / "data"
+from tests.tracked_calls import (
+    DEFECTS,
+    ID,
+    MONOPOLY,
+    NOW,
+    OTHER,
+    UNO,
+    Row,
+    broken,
+    call,
+    changed,
+    check_counts,
+    import_csv,
+    import_lines,
+    patient,
+    recaptured,
+    rows_of,
+    thorough,
+)
 
 
 def test_every_event_of_the_spec_becomes_what_it_says(tmp_path: Path) -> None:
@@ -296,31 +237,6 @@ def test_an_order_that_is_refunded_leaves_nothing(tmp_path: Path) -> None:
     assert clean(data, Clean(k_core=0), now=NOW).events_out == 1
 
 
-DEFECTS: list[tuple[str, Row]] = [
-    ("missing_value", call(2, "Product Viewed", {"name": "no id"})),
-    ("missing_value", call(2, "Product Viewed", "no object")),
-    ("missing_value", call(2, "Product Viewed", MONOPOLY, anonymousId=None)),
-    ("missing_value", call(2, "Order Completed", {"order_id": "o"})),
-    ("missing_value", call(2, "Order Completed", {"products": [7]})),
-    ("missing_value", call(2, "Order Completed", {"products": "rubbish"})),
-    ("unknown_item", call(2, "Product Viewed", {"product_id": "nameless"})),
-    ("bad_number", call(2, "Order Completed", {"products": [MONOPOLY | {"price": "$5"}]})),
-    ("bad_number", call(2, "Order Completed", {"products": [MONOPOLY | {"quantity": [1]}]})),
-    ("bad_number", call(2, "Order Refunded", {"products": [MONOPOLY | {"quantity": "two"}]})),
-    ("bad_number", call(2, "Product Clicked", MONOPOLY | {"position": "top"})),
-    ("bad_number", call(2, "Product Reviewed", {"product_id": ID, "rating": "five"})),
-    (
-        "not_finite",
-        call(2, "Order Completed", {"products": [MONOPOLY | {"price": "1e308", "quantity": 1e9}]}),
-    ),
-    ("time_unparsable", call(2, "Product Viewed", MONOPOLY, timestamp="yesterday")),
-    ("time_impossible", call(2, "Product Viewed", MONOPOLY, timestamp="1970-01-01T00:00:00Z")),
-    ("time_not_utc", call(2, "Product Viewed", MONOPOLY, timestamp="2024-05-01T10:00:00+05:30")),
-    ("field_too_long", call(2, "Product Viewed", MONOPOLY, messageId="m" * 257)),
-    ("duplicate_event_id", call(1, "Product Viewed", MONOPOLY)),
-]
-
-
 def test_a_defect_is_put_aside_with_its_reason_and_costs_only_itself(tmp_path: Path) -> None:
     lines = [call(1, "Product Viewed", MONOPOLY)]
     for place, (_, row) in enumerate(DEFECTS):
@@ -450,164 +366,10 @@ def test_the_identifies_table_tells_identities_and_the_tracks_table_is_refused(t
         import_csv(tmp_path, [warehouse(1, "product_viewed")], "tracks.csv")
 
 
-def captured(number: int, event: str, properties: Row, distinct_id: str = "anon", **more: object) -> Row:
-    """An event as PostHog's batch exports write it."""
-    browser = {
-        "$device_id": "anon",
-        "$session_id": "0190-s",
-        "$lib": "web",
-        "$is_identified": distinct_id != "anon",
-    }
-    return {
-        "uuid": f"0190-{number}",
-        "event": event,
-        "distinct_id": distinct_id,
-        "person_id": "0190-p",
-        "properties": browser | properties,
-        "person_properties": {"$initial_os": "Mac OS X", "email": "max@example.com", "plan": "free"},
-        "elements_chain": "",
-        "timestamp": f"2024-05-01T10:00:{number:02}.250000Z",
-        "created_at": f"2024-05-01T10:00:{number:02}.500000Z",
-        "_inserted_at": "2024-05-01T10:05:00Z",
-        **more,
-    }
-
-
-HOODIE = {"product_id": "h1", "name": "Dark mode hoodie", "category": "merch", "price": 80, "currency": "usd"}
-CAPTURED = [
-    captured(1, "$pageview", {"$current_url": "https://posthog.com/merch"}),
-    captured(2, "Product Viewed", HOODIE),
-    captured(
-        3, "$identify", {"$anon_distinct_id": "anon", "$set": {"plan": "paid", "name": "Max"}}, "user-7"
-    ),
-    captured(4, "Order Completed", {"currency": "USD", "products": [HOODIE | {"quantity": 2}]}, "user-7"),
-]
-BOUGHT = [
-    {
-        "event_id": "0190-2",
-        "time": "2024-05-01 10:00:02.25+00",
-        "user_id": "anon",
-        "anonymous_id": "anon",
-        "kind": "view",
-        "item_id": "h1",
-        "currency": "USD",
-        "session_id": "0190-s",
-        "received_at": "2024-05-01 10:00:02.5+00",
-    },
-    {
-        "event_id": "0190-4-1",
-        "time": "2024-05-01 10:00:04.25+00",
-        "user_id": "user-7",
-        "anonymous_id": "anon",
-        "kind": "purchase",
-        "item_id": "h1",
-        "value": 160.0,
-        "currency": "USD",
-        "quantity": 2.0,
-        "session_id": "0190-s",
-        "received_at": "2024-05-01 10:00:04.5+00",
-    },
-]
-
-
-def check_posthog(report: ImportReport, data: Path) -> None:
-    assert report.problems == ()
-    assert rows_of(data, "events") == BOUGHT
-    assert rows_of(data, "users") == [{"user_id": "user-7", "attributes": '{"plan":"paid"}'}]
-    known = [(row["anonymous_id"], row["user_id"]) for row in rows_of(data, "identities")]
-    assert known == [("anon", "user-7")]
-    item = {
-        "item_id": "h1",
-        "title": "Dark mode hoodie",
-        "category": "merch",
-        "price": 80.0,
-        "currency": "USD",
-    }
-    assert rows_of(data, "items") == [item]
-
-
-def test_posthog_exports_lines_with_objects_or_with_text_and_older_ones_without_a_zone(
-    tmp_path: Path,
-) -> None:
-    as_text = [row | {"properties": json.dumps(row["properties"])} for row in CAPTURED]
-    older = [row | {"timestamp": row["timestamp"].replace("T", " ")[:-1]} for row in CAPTURED]
-    for name, rows in {"objects": CAPTURED, "text": as_text, "older": older}.items():
-        (tmp_path / name).mkdir()
-        check_posthog(*import_lines(tmp_path / name, rows))
-
-
-def test_posthog_exports_parquet(tmp_path: Path) -> None:
-    lines, file = tmp_path / "e.jsonl", tmp_path / "e.parquet"
-    lines.write_text("\n".join(json.dumps(row) for row in CAPTURED))
-    with duckdb.connect() as db:
-        db.execute(f"""COPY (SELECT * REPLACE (properties::VARCHAR AS properties,
-            person_properties::VARCHAR AS person_properties, "timestamp"::TIMESTAMP AS "timestamp",
-            created_at::TIMESTAMPTZ AS created_at)
-            FROM read_json('{lines}', columns = {{uuid: 'VARCHAR', event: 'VARCHAR', distinct_id: 'VARCHAR',
-            properties: 'JSON', person_properties: 'JSON', "timestamp": 'VARCHAR', created_at: 'VARCHAR'}}))
-            TO '{file}' (FORMAT parquet)""")
-    check_posthog(import_files(tmp_path / "data", [file], now=NOW), tmp_path / "data")
-
-
-def test_posthog_exports_persons(tmp_path: Path) -> None:
-    person = {"team_id": 1, "person_id": "p", "person_version": 2, "created_at": "2024-05-01T10:00:00Z"}
-    lines = [
-        person | {"distinct_id": "u1", "properties": {"plan": "free", "$os": "Linux"}, "is_deleted": False},
-        person | {"distinct_id": "u2", "properties": {"plan": "free"}, "is_deleted": True},
-        person | {"distinct_id": "u1", "properties": {"plan": "paid"}, "is_deleted": False},
-    ]
-    _, data = import_lines(tmp_path, lines)
-    assert rows_of(data, "users") == [{"user_id": "u1", "attributes": '{"plan":"paid"}'}]
-
-
-nasty = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5),
-    st.sampled_from(["", "i1", "[]", "{}", '[{"product_id": "i1"}]', '{"product_id": 1', "null", "\x00", "1e999"]),
-)  # fmt: skip
-keys = st.sampled_from(
-    [*MONOPOLY, "products", "query", "$set", "$device_id", "consent", "a/b~", "", '"', "$.x"]
-)
-values = st.recursive(
-    nasty, lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(keys, inner))
-)
-TOP = ["type", "event", "properties", "context", "userId", "anonymousId", "timestamp", "messageId", "traits"]
-changed = st.tuples(st.sampled_from(DEFECTS), st.dictionaries(st.sampled_from(TOP), values, max_size=3)).map(
-    lambda made: made[0][1] | made[1]
-)
-PEOPLE = ["event", "properties", "person_properties", "distinct_id", "timestamp", "uuid", "created_at"]
-recaptured = st.tuples(
-    st.sampled_from(CAPTURED), st.dictionaries(st.sampled_from(PEOPLE), values, max_size=3)
-).map(lambda made: made[0] | made[1])
-patient = settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
-thorough = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-
-
-def check_counts(lines: Sequence[str]) -> ImportReport:
-    with tempfile.TemporaryDirectory() as name:
-        report, _ = import_lines(Path(name), lines)
-    for count in report.tables.values():
-        assert count.read == count.kept + count.quarantined
-    quarantined = sum(count.quarantined for count in report.tables.values())
-    assert sum(problem.rows for problem in report.problems) == quarantined
-    return report
-
-
-def broken(row: Row, cut: int) -> str:
-    return json.dumps(row)[:-cut] if cut else json.dumps(row)
-
-
 @patient
 @given(st.lists(changed, max_size=6), st.integers(0, 3))
 def test_whatever_a_call_holds_costs_only_itself(rows: list[Row], cut: int) -> None:
     good = call(0, "Product Viewed", MONOPOLY, messageId="good")
-    report = check_counts([json.dumps(good), *(broken(row, cut) for row in rows)])
-    assert report.events.kept >= 1
-
-
-@patient
-@given(st.lists(recaptured, max_size=6), st.integers(0, 3))
-def test_whatever_an_export_of_posthog_holds_costs_only_itself(rows: list[Row], cut: int) -> None:
-    good = CAPTURED[1] | {"uuid": "good"}
     report = check_counts([json.dumps(good), *(broken(row, cut) for row in rows)])
     assert report.events.kept >= 1
 

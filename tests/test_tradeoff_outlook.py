@@ -13,16 +13,16 @@ from honeyguide.explore.item_effects import ItemPrior
 from honeyguide.explore.kinds import Belief
 from honeyguide.explore.posterior import Prior
 from honeyguide.explore.shared import SharedPosterior
-from honeyguide.explore.tradeoff import LEVELS, Outlook, Tradeoff, _removed, _shown
+from honeyguide.explore.tradeoff import LEVELS, Outlook, Tradeoff, _removed, _shown, choose_level
 from honeyguide.types import Candidates, Floats
 
 N, DIM = 40, 5
 
 
-def controller() -> Tradeoff:
+def controller(epsilon: float = 1.0) -> Tradeoff:
     prior = Prior(np.zeros(DIM), np.eye(DIM), 1.0)
     posterior = SharedPosterior(prior, BaseRate(np.zeros(DIM), -2.0), np.eye(DIM), ItemPrior(0.5))
-    return Tradeoff(posterior, epsilon=0.1, page_size=5, floor=0.02, draws=256)
+    return Tradeoff(posterior, epsilon=epsilon, page_size=5, floor=0.02, draws=256)
 
 
 def about(*, weights: float, own: float, reach: float = 0.0) -> About:
@@ -35,8 +35,8 @@ def about(*, weights: float, own: float, reach: float = 0.0) -> About:
     return About(mean, belief, features, np.full(N, 0.05), np.full(N, own), np.full(N, reach))
 
 
-def outlook(found: About) -> Outlook:
-    return controller()._outlook(found, found.mean)
+def outlook(found: About, epsilon: float = 1.0) -> Outlook:
+    return controller(epsilon)._outlook(found, found.mean)
 
 
 def test_where_everything_is_known_no_level_teaches_and_none_costs() -> None:
@@ -64,6 +64,19 @@ def test_knowing_everything_is_the_most_that_can_be_taught() -> None:
     assert (outlook(asked).taught < best - now).all()
 
 
+def test_what_a_level_teaches_is_asked_where_the_shop_would_pay_for_it() -> None:
+    asked = about(weights=2e-3, own=1e-3)
+    everything = outlook(asked)
+    epsilon = float(everything.cost()[2])
+    found = outlook(asked, epsilon)
+    assert np.array_equal(found.value, everything.value)
+    assert np.array_equal(found.taught[:3], everything.taught[:3])
+    assert np.isnan(found.taught[3:]).all()
+    assert choose_level(found, asked.mean, 50.0, 1.0, epsilon) == choose_level(
+        everything, asked.mean, 50.0, 1.0, epsilon
+    )
+
+
 def test_what_is_an_items_own_is_worth_more_where_others_are_shown_it() -> None:
     alone, together = (outlook(about(weights=1e-9, own=4e-3, reach=users)).taught for users in (0.0, 50.0))
     assert (together - together[0])[1:] == pytest.approx(51 * (alone - alone[0])[1:], rel=0.05)
@@ -86,9 +99,9 @@ def test_an_item_that_few_have_seen_is_taken_to_reach_as_many_as_the_others() ->
 def test_what_a_page_removes_is_the_same_by_the_smaller_and_by_the_larger_matrix() -> None:
     rng = np.random.default_rng(3)
     for seen in (2, 5, 9):
-        observed, target = rng.normal(size=(DIM, seen)), rng.normal(size=(DIM, 12))
-        left = np.linalg.solve(np.eye(DIM) + observed @ observed.T, target)
-        expected = (target**2).sum() - (target * left).sum()
+        observed, target = rng.normal(size=(seen, DIM)), rng.normal(size=(12, DIM))
+        left = np.linalg.solve(np.eye(DIM) + observed.T @ observed, target.T)
+        expected = (target**2).sum() - (target.T * left).sum()
         assert _removed(observed, target) == pytest.approx(expected)
 
 

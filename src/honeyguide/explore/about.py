@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from honeyguide.explore.common_noise import CommonNoise
 from honeyguide.explore.kinds import Belief
 from honeyguide.types import Floats, Rows
 
@@ -49,17 +50,14 @@ class About:
             deviations += np.sqrt(self.own) * rng.standard_normal(deviations.shape)
         return np.asarray(self.mean + scale * deviations)
 
-    def spread(self, noise: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
-        """(draws, n) deviations by what is the user's, and (draws, n) by what is the items' own.
-
-        They are made of standard normal `noise` (d, draws), and of more of it where more is unknown.
-        """
-        weights = self.belief.spread(noise).T @ self.features.T
-        own = np.zeros(len(self.mean)) if self.own is None else np.sqrt(self.own)
-        items = own * rng.standard_normal(weights.shape)
+    def spread(self, noise: CommonNoise) -> tuple[Floats, Floats]:
+        """(draws, n) deviations by what is the user's, and (draws, n) by what is the items' own."""
+        (n, d), e = self.features.shape, 0 if self.beside is None else len(self.beside)
+        mine, others, own = np.split(noise.columns(d + e + n), [d, d + e], axis=1)
+        weights = self.belief.spread(mine.T).T @ self.features.T
         if self.beside is not None:
-            weights += rng.standard_normal((len(weights), len(self.beside))) @ self.beside
-        return weights, items
+            weights += others @ self.beside
+        return weights, own * np.sqrt(np.zeros(n) if self.own is None else self.own)
 
     def root(self) -> Floats:
         """(m, n): a matrix R with RᵀR how the user's unknowns move the expected rewards together."""

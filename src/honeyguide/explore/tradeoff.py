@@ -23,11 +23,13 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg.lapack import dpotrf, dtrtrs
 
 from honeyguide.errors import InvalidInput
 from honeyguide.explore.about import About
 from honeyguide.explore.believing import less_penalty
+from honeyguide.explore.common_noise import CommonNoise
 from honeyguide.explore.ledger import Ledger, Totals
 from honeyguide.explore.page import OnLeft
 from honeyguide.explore.posterior import UserPosterior
@@ -42,7 +44,10 @@ LEVELS = (0.0, 0.1, 0.25, 0.5, 1.0)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outlook:
-    """What each of the levels promises for one request; all tuples run over LEVELS."""
+    """What each of the levels promises for one request; both run over LEVELS.
+
+    What a page teaches that costs more than the shop allows is not asked: nan.
+    """
 
     value: Floats
     taught: Floats
@@ -50,6 +55,12 @@ class Outlook:
     def cost(self) -> Floats:
         """The share of the exploit-only page's expected reward that each level gives up."""
         return np.asarray(np.maximum(1 - self.value / max(self.value[0], 1e-9), 0.0))
+
+    def allowed(self, epsilon: float) -> NDArray[np.bool_]:
+        """Which levels give up at most this share; exploit-only always does."""
+        allowed = self.cost() <= epsilon
+        allowed[0] = True
+        return np.asarray(allowed)
 
 
 class Tradeoff:
@@ -75,8 +86,9 @@ class Tradeoff:
         self.draws = draws
         self.seed = seed
         self.ledger = Ledger()
-        # one set of standard normal draws serves every request: levels are compared on common random numbers
-        self._noise = np.random.default_rng(seed).standard_normal((posterior.prior.dim, max(draws // 2, 2)))
+        self._noise = CommonNoise(
+            max(draws // 2, 2), seed
+        )  # half of what a page is drawn with tells levels apart
 
     def plan(self, candidates: Candidates) -> Plan:
         """The level with the highest worth among those that keep the promise, and the reason in words."""
@@ -137,8 +149,7 @@ class Tradeoff:
 
     def _outlook(self, about: About, scores: Floats) -> Outlook:
         k = min(self.page_size, len(scores))
-        # each (draws, n): how far draws are from the mean
-        weights, items = about.spread(self._noise, np.random.default_rng(self.seed))
+        weights, items = about.spread(self._noise)  # each (draws, n): how far draws are from the mean
         first = np.argpartition(-scores, k - 1)[:k]
         reached = _shown(scores + weights + items, k) > 0  # by the highest level: the rest is on no page
         reached[first] = True
@@ -146,24 +157,31 @@ class Tradeoff:
         if about.reach is not None:  # an item that few have seen yet is taken to be like the rest
             about = replace(about, reach=np.maximum(about.reach, about.reach.mean()))
         best = np.searchsorted(near, np.sort(first))
-        return _outlook(about.take(near), scores[near], weights[:, near], items[:, near], best)
+        return _outlook(
+            about.take(near), scores[near], (weights[:, near], items[:, near]), best, self.epsilon
+        )
 
 
-def _outlook(about: About, scores: Floats, weights: Floats, items: Floats, first: Rows) -> Outlook:
-    """Of the items that may be on a page: the best page under the mean is `first` (k,), draws are (draws, n)."""
+def _outlook(
+    about: About, scores: Floats, spread: tuple[Floats, Floats], first: Rows, epsilon: float
+) -> Outlook:
+    """Of the items that may be on a page, of which `first` (k,) are the best under the mean.
+
+    `spread` are (draws, n) deviations by what is the user's, and by what is the items' own.
+    """
+    weights, items = spread
     often = np.zeros((len(LEVELS), len(scores)))
     often[0, first] = 1
-    for row, level in enumerate(LEVELS[1:], 1):
-        often[row] = _shown(scores + level * (weights + items), len(first))
+    often[1:] = _shown(scores + np.array(LEVELS[1:])[:, None, None] * (weights + items), len(first))
+    found = Outlook(often @ scores, np.full(len(LEVELS), np.nan))
+    asked = np.flatnonzero(found.allowed(epsilon))
     contenders = np.flatnonzero(often[-1])
     # to how many others it matters what the items are
     others = 0.0 if about.reach is None else float(about.reach[contenders].mean())
-    taught = [
-        _gain(scores + u * weights + z * items, first)
-        + (others * _gain(scores + z * items, first) if others else 0.0)
-        for u, z in np.sqrt(_told(about, contenders, often))
-    ]
-    return Outlook(often @ scores, np.array(taught))
+    u, z = np.sqrt(_told(about, contenders, often[asked])).T[:, :, None, None]
+    own = scores + z * items
+    found.taught[asked] = _gain(own + u * weights, first) + (others * _gain(own, first) if others else 0.0)
+    return found
 
 
 def choose_level(
@@ -173,8 +191,7 @@ def choose_level(
     cost = outlook.cost()
     future = max(remaining_visits - 1, 0.0)
     lesson = payoff * future * np.maximum(outlook.taught - outlook.taught[0], 0.0)
-    allowed = cost <= epsilon
-    allowed[0] = True
+    allowed = outlook.allowed(epsilon)
     worth = np.where(allowed, outlook.value + lesson, -np.inf)
     best = int(worth.argmax())
     if best == 0:
@@ -189,17 +206,17 @@ def choose_level(
 
 
 def _shown(scores: Floats, k: int) -> Floats:
-    """(n,): how often each item is on the best page of k, of those for every row of scores (draws, n); ties share."""
-    kth = np.partition(scores, -k, axis=1)[:, -k]
-    page = scores >= kth[:, None]
-    return np.asarray((page * (k / page.sum(axis=1, keepdims=True))).mean(axis=0))
+    """(..., n): how often each item is on the best page of k, over rows of scores (..., draws, n); ties share."""
+    kth = np.partition(scores, -k, axis=-1)[..., -k]
+    page = scores >= kth[..., None]
+    return np.asarray((page * (k / page.sum(axis=-1, keepdims=True))).mean(axis=-2))
 
 
-def _gain(then: Floats, first: Rows) -> float:
-    """How much more than the page `first` (k,) the best page earns, in the mean over rows of scores (draws, n)."""
+def _gain(then: Floats, first: Rows) -> Floats:
+    """(...,): how much more than the page `first` the best one earns, in the mean of scores (..., draws, n)."""
     k = len(first)
-    best = np.partition(then, -k, axis=1)[:, -k:].sum()
-    return float(best - then[:, first].sum()) / len(then)
+    best = np.partition(then, -k, axis=-1)[..., -k:].sum(axis=-1)
+    return np.asarray((best - then[..., first].sum(axis=-1)).mean(axis=-1))
 
 
 def _told(about: About, contenders: Rows, often: Floats) -> Floats:
@@ -208,23 +225,30 @@ def _told(about: About, contenders: Rows, often: Floats) -> Floats:
     First of what the user makes of it, then of what is the items' own. A level shows every item as `often`
     (levels, n) says, and so much of an observation of it is expected.
     """
-    root = about.root()  # rootᵀ·root is what the user's unknowns move together
-    own = np.zeros(root.shape[1]) if about.own is None else about.own
-    target = root[:, contenders]
-    before = max(float((target**2).sum()), 1e-12), max(float(own[contenders].sum()), 1e-12)
+    root = np.ascontiguousarray(about.root().T)  # root·rootᵀ is what the user's unknowns move together
+    own = np.zeros(len(root)) if about.own is None else about.own
+    target = root[contenders]
+    before = max(float(np.vdot(target, target)), 1e-12), max(float(own[contenders].sum()), 1e-12)
     shares = np.empty((len(often), 2))
     shares[:, 1] = 1 - (own / (1 + often * own / about.noise))[:, contenders].sum(axis=1) / before[1]
-    for row, each in enumerate(often):
-        seen = np.flatnonzero(each)
-        shares[row, 0] = _removed(root[:, seen] * np.sqrt(each[seen] / about.noise[seen]), target) / before[0]
+    for row, weight in enumerate(np.sqrt(often / about.noise)):
+        seen = np.flatnonzero(weight)
+        shares[row, 0] = _removed(root[seen] * weight[seen, None], target) / before[0]
     return np.clip(shares, 0.0, 1.0)
 
 
 def _removed(observed: Floats, target: Floats) -> float:
-    """What (d, m) observations of unit noise remove of the sum of squares of (d, t); the smaller matrix is solved."""
-    d, m = observed.shape
+    """What (m, d) observations of unit noise remove of the sum of squares of (t, d); the smaller matrix is solved."""
+    m, d = observed.shape
     if m < d:
-        factor, _ = dpotrf(np.eye(m) + observed.T @ observed, lower=1)
-        return float((dtrtrs(factor, observed.T @ target, lower=1)[0] ** 2).sum())
-    factor, _ = dpotrf(np.eye(d) + observed @ observed.T, lower=1)
-    return float((target**2).sum() - (dtrtrs(factor, target, lower=1)[0] ** 2).sum())
+        known = _whitened(observed @ observed.T, target @ observed.T)
+        return float(np.vdot(known, known))
+    left = _whitened(observed.T @ observed, target)
+    return float(np.vdot(target, target) - np.vdot(left, left))
+
+
+def _whitened(told: Floats, rows: Floats) -> Floats:
+    """(m, t): L⁻¹·rowsᵀ of (t, m) rows, where L·Lᵀ is the identity and what (m, m) was told."""
+    told.flat[:: len(told) + 1] += 1
+    factor, _ = dpotrf(told.T, lower=1, overwrite_a=1)  # transposed, and so in the order that LAPACK reads
+    return np.asarray(dtrtrs(factor, rows.T, lower=1)[0])
