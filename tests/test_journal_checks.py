@@ -2,25 +2,32 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pytest
 
 from honeyguide.checks import journal as laws
 from honeyguide.checks.journal import CHECKS_JOURNAL, JournalCheck, MakeJournal
+from honeyguide.checks.journal_age import (
+    check_dropping_keeps_what_was_learned,
+    check_what_is_dropped_leaves_nothing,
+)
 from honeyguide.checks.journal_at_once import check_a_batch_sent_again_meanwhile, check_appenders_at_once
 from honeyguide.checks.policy import LawBroken
 from honeyguide.errors import HoneyguideError, InvalidInput
 from honeyguide.journal.memory import MemoryJournal
 from honeyguide.journal.open import open_journal
-from honeyguide.journal.protocol import Counts, Entry, Erasure, Record, id_of
+from honeyguide.journal.protocol import Counts, Entry, Erased, Erasure, Record, id_of
 from honeyguide.journal.sqlite import SqliteJournal
 from honeyguide.types import Decision, Event, State
 
 if TYPE_CHECKING:
     from tests.postgres_server import PostgresServer
+
+Kept: TypeAlias = tuple[int, State]
 
 
 def in_memory() -> MakeJournal:
@@ -154,34 +161,34 @@ class StateBeyondTheEnd(MemoryJournal):
 
 
 class EraseKeepsEvents(MemoryJournal):
-    def erase(self, user_id: str) -> Erasure:
-        kept = {place[0]: place[1] for key, place in self._entries.items() if key[0] is Event}
-        receipt = super().erase(user_id)
-        for offset, entry in kept.items():
+    def erase(self, user_id: str, *, kept: Kept | None = None) -> Erasure:
+        events = {place[0]: place[1] for key, place in self._entries.items() if key[0] is Event}
+        receipt = super().erase(user_id, kept=kept)
+        for offset, entry in events.items():
             self._records[offset - 1] = Record(offset, entry)
         return receipt
 
 
 class EraseKeepsTheState(MemoryJournal):
-    def erase(self, user_id: str) -> Erasure:
-        kept = self._state
-        receipt = super().erase(user_id)
-        self._state = kept
+    def erase(self, user_id: str, *, kept: Kept | None = None) -> Erasure:
+        state = self._state
+        receipt = super().erase(user_id, kept=kept)
+        self._state = state
         return receipt
 
 
 class EraseMovesOffsets(MemoryJournal):
-    def erase(self, user_id: str) -> Erasure:
-        receipt = super().erase(user_id)
-        kept = laws.journal_entries(self)
-        self._records = [Record(i + 1, entry) for i, entry in enumerate(kept)]
-        self._entries = {(type(entry), id_of(entry)): (i + 1, entry) for i, entry in enumerate(kept)}
+    def erase(self, user_id: str, *, kept: Kept | None = None) -> Erasure:
+        receipt = super().erase(user_id, kept=kept)
+        left = [record.entry for record in self._records if not isinstance(record.entry, Erased)]
+        self._records = [Record(i + 1, entry) for i, entry in enumerate(left)]
+        self._entries = {(type(entry), id_of(entry)): (i + 1, entry) for i, entry in enumerate(left)}
         return receipt
 
 
 class MiscountsErased(MemoryJournal):
-    def erase(self, user_id: str) -> Erasure:
-        super().erase(user_id)
+    def erase(self, user_id: str, *, kept: Kept | None = None) -> Erasure:
+        super().erase(user_id, kept=kept)
         return Erasure(0, 0)
 
 
@@ -203,6 +210,26 @@ class ShowsSomeLater(MemoryJournal):
         return [
             record for record in super().read(after, limit) if record.offset % 4 or record.offset + 4 <= end
         ]
+
+
+class DropsBeyondItsState(MemoryJournal):
+    def drop(self, before: datetime, *, kept: Kept) -> Counts:
+        return super().drop(before, kept=(self.end(), kept[1]))
+
+
+class DropsWithoutItsState(MemoryJournal):
+    def drop(self, before: datetime, *, kept: Kept) -> Counts:
+        before_that = self._state
+        dropped = super().drop(before, kept=kept)
+        self._state = before_that
+        return dropped
+
+
+class GivesDroppedOffsetsAgain(MemoryJournal):
+    def drop(self, before: datetime, *, kept: Kept) -> Counts:
+        dropped = super().drop(before, kept=kept)
+        self._end = max((record.offset for record in self._records), default=0)
+        return dropped
 
 
 BROKEN: tuple[tuple[Callable[[], MemoryJournal], JournalCheck], ...] = (
@@ -230,6 +257,9 @@ BROKEN: tuple[tuple[Callable[[], MemoryJournal], JournalCheck], ...] = (
     (EraseMovesOffsets, laws.check_erase_leaves_nothing),
     (MiscountsErased, laws.check_erase_leaves_nothing),
     (CountsOffsets, laws.check_counts),
+    (DropsBeyondItsState, check_what_is_dropped_leaves_nothing),
+    (GivesDroppedOffsetsAgain, check_what_is_dropped_leaves_nothing),
+    (DropsWithoutItsState, check_dropping_keeps_what_was_learned),
     (ShowsSomeLater, check_appenders_at_once),
     (CountsDuplicates, check_a_batch_sent_again_meanwhile),
 )

@@ -7,6 +7,8 @@ import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from dataclasses import replace
+from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from honeyguide.checks.journal import journal_entries, sample_decision, sample_entries, sample_feedback
+from honeyguide.checks.journal_samples import TIME
 from honeyguide.checks.policy import equal_states
 from honeyguide.config import Journal
 from honeyguide.errors import InvalidInput, InvalidSettings, JournalError, MissingExtra
@@ -201,6 +204,26 @@ def test_an_erasure_leaves_no_byte_in_the_servers_files(postgres: PostgresServer
         assert traces(postgres.folder, users[0], log=False) == []
         assert traces(postgres.folder, users[1], log=False)
         old.execute("COMMIT")
+
+
+def test_what_is_dropped_leaves_no_byte_in_the_servers_files(postgres: PostgresServer, url: str) -> None:
+    old, young = "shopper-of-old-times", "shopper-of-late"
+    with opened(url) as journal, postgres.connect() as look:
+        journal.append(busy_day([old]))
+        last, later = journal.end(), TIME + timedelta(days=400)
+        journal.append([replace(sample_decision(600, young), time=later)])
+        look.execute("CHECKPOINT")
+        assert traces(postgres.folder, old, log=False)
+        learner = new_learner()
+        learner.catch_up(journal)
+        learner = learner.without_pages(later, journal)
+        learner.erase(old)
+        dropped = journal.drop(later, kept=(learner.offset, learner.state()))
+        assert dropped.decisions + dropped.events == last
+        assert traces(postgres.folder, old, log=False) == []
+        look.execute("CHECKPOINT")
+        assert traces(postgres.folder, old, log=False) == []
+        assert traces(postgres.folder, young, log=False)
 
 
 def test_the_log_forgets_the_erased_where_it_is_not_recycled(postgres: PostgresServer, url: str) -> None:

@@ -3,12 +3,15 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import apsw
 import pytest
 
 from honeyguide.checks.journal import sample_decision, sample_entries
+from honeyguide.checks.journal_samples import TIME
 from honeyguide.errors import InvalidInput, JournalError
 from honeyguide.journal import schema
 from honeyguide.journal.protocol import Counts
@@ -45,6 +48,23 @@ def test_no_byte_of_an_erased_user_is_left(journal: SqliteJournal, path: Path) -
         assert user.encode() not in on_disk(path)
     counts = journal.counts()
     assert counts == Counts(0, 0, journal.end())
+
+
+def test_no_byte_of_what_was_dropped_is_left(journal: SqliteJournal, path: Path) -> None:
+    old, young = "shopper-of-old", "shopper-of-late"
+    journal.append(busy_day([old]))
+    later = timedelta(days=400)
+    last = journal.end()
+    journal.append([replace(sample_decision(number, young), time=TIME + later) for number in range(600, 700)])
+    learner = new_learner()
+    learner.catch_up(journal)
+    journal.save_state(learner.offset, learner.state())
+    learner = learner.without_pages(TIME + later, journal)
+    learner.erase(old)
+    dropped = journal.drop(TIME + later, kept=(learner.offset, learner.state()))
+    assert dropped.decisions + dropped.events == last
+    assert old.encode() not in on_disk(path)
+    assert young.encode() in on_disk(path)
 
 
 def test_an_erasure_that_a_crash_cut_short_is_finished_on_opening(path: Path) -> None:

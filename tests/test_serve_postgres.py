@@ -36,9 +36,14 @@ def test_whom_one_service_erased_all_forget(folder: Path, postgres: PostgresServ
         other.feedback(one.decide("nobody", k=3))
         soon(lambda: len(other.shop.history("nobody").rows) == 1)
         assert one.client.delete("/v1/users/nobody").status_code == 200
-        # refused until it has opened the shop again
-        soon(lambda: other.client.post("/v1/decide", json=ASKED).status_code == 200)
         assert one.shop.journal.counts().events == 0
+
+        def forgotten() -> bool:  # and nobody is refused meanwhile
+            assert other.client.post("/v1/decide", json=ASKED | {"user_id": "user-1"}).status_code == 200
+            return not other.knows("nobody")
+
+        soon(forgotten)
+        assert other.client.post("/v1/decide", json=ASKED).status_code == 200
 
 
 def test_a_service_outlives_its_database(folder: Path, postgres: PostgresServer) -> None:

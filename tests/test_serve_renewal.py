@@ -5,13 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from threading import Event as Flag
 
+import numpy as np
 import pytest
 
 from honeyguide import Honeyguide, artifacts
+from honeyguide.artifacts import unpack_strings
+from honeyguide.checks.journal import journal_entries
 from honeyguide.errors import NotReady
+from honeyguide.journal.protocol import id_of
+from honeyguide.journal.sqlite import SqliteJournal
 from honeyguide.serve.renewal import Renewal
 from honeyguide.shop.models import POLICY
 from tests.fitted import copy_of, fitted_shop
@@ -86,9 +93,52 @@ def test_who_was_erased_by_another_process_is_forgotten_here(it: Served, folder:
         beside.erase("passer-by")
         beside.erase("user-1")
 
-    _soon(lambda: not it.knows("passer-by") and not it.knows("user-1"))
-    _soon(lambda: it.client.get("/readyz").status_code == 200)
+    def forgotten() -> bool:  # and nobody is refused meanwhile
+        assert it.client.get("/readyz").status_code == 200
+        assert it.feedback(it.decide("user-2", k=1)).status_code == 200
+        return not it.knows("passer-by") and not it.knows("user-1")
+
+    _soon(forgotten)
     assert it.decide("passer-by", k=1)
+
+
+def test_what_is_old_is_dropped_while_it_serves(folder: Path) -> None:
+    settings = folder / "honeyguide.toml"
+    settings.write_text(settings.read_text().replace("keep_days = 0.0", "keep_days = 21.0"))
+    with Honeyguide.open(folder) as before:
+        for days, name in ((30, "old"), (10, "young")):
+            page = before.decide("passer-by", k=1, now=NOW - timedelta(days=days), decision_id=name)
+            before.feedback(name, page.item_ids[0], "purchase", now=NOW - timedelta(days=days))
+        state = before.policy.state()
+    with served(folder) as it:
+
+        def dropped() -> bool:
+            assert it.decide("user-2", k=1)
+            with closing(SqliteJournal(folder / "journal.db")) as look:
+                return "old" not in [id_of(entry) for entry in journal_entries(look)]
+
+        _soon(dropped)
+        assert it.feedback(it.decide("young one", k=1)).status_code == 200
+        assert it.knows("passer-by")
+    assert b"old" not in [path.read_bytes() for path in folder.glob("journal.db*")]
+    with Honeyguide.open(folder) as after:
+        assert after.journal.locate("young")
+        named = unpack_strings(state["users.names"], state["users.offsets"]).index("passer-by")
+        again = after.policy.state()
+        there = unpack_strings(again["users.names"], again["users.offsets"]).index("passer-by")
+        assert np.array_equal(state["users.stats"][named], again["users.stats"][there])
+
+
+def test_a_service_that_stops_right_after_anothers_erasure_stops_well(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with served(folder) as it:
+        it.feedback(it.decide("passer-by", k=1))
+        with Honeyguide.open(folder, clock=lambda: NOW) as beside:
+            beside.erase("passer-by")
+    assert [one.getMessage() for one in caplog.records if one.levelname == "ERROR"] == []
+    with Honeyguide.open(folder) as again:
+        assert again.journal.load_state() is not None
 
 
 def test_one_opening_at_a_time_and_none_too_soon() -> None:

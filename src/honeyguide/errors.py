@@ -12,6 +12,7 @@
     │   └── NoArtifact        no such artefact yet
     ├── DamagedArtifact       a stored file is not what its manifest says; it was not loaded
     ├── JournalError          the journal could not be read or written
+    │   └── JournalChanged    another process erased a user or dropped what was old: open it again
     ├── NoSupport             the log cannot answer this off-policy question
     ├── ServiceError          the HTTP service did not do what a client asked of it
     │   ├── NotAllowed        no API key, or one without the scope
@@ -83,6 +84,10 @@ class DamagedArtifact(HoneyguideError):
 
 class JournalError(HoneyguideError):
     """The journal could not be read or written."""
+
+
+class JournalChanged(JournalError):
+    """Another process erased a user or dropped what was old since this journal was opened: open it again."""
 
 
 class NoSupport(HoneyguideError):

@@ -8,30 +8,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import timedelta
 from functools import partial
 
 import numpy as np
 
+from honeyguide.checks.journal_age import (
+    check_dropping_keeps_what_was_learned,
+    check_what_is_dropped_leaves_nothing,
+)
 from honeyguide.checks.journal_at_once import check_a_batch_sent_again_meanwhile, check_appenders_at_once
-from honeyguide.checks.journal_samples import DIM, opened, require_entries
 from honeyguide.checks.journal_samples import MakeJournal as MakeJournal
 from honeyguide.checks.journal_samples import journal_entries as journal_entries
+from honeyguide.checks.journal_samples import opened, require_entries
+from honeyguide.checks.journal_samples import require_raises as require_raises
 from honeyguide.checks.journal_samples import same_entry as same_entry
 from honeyguide.checks.journal_samples import sample_decision as sample_decision
 from honeyguide.checks.journal_samples import sample_entries as sample_entries
 from honeyguide.checks.journal_samples import sample_feedback as sample_feedback
-from honeyguide.checks.policy import LawBroken, equal_states, require
+from honeyguide.checks.journal_samples import sample_learner as sample_learner
+from honeyguide.checks.policy import equal_states, require
 from honeyguide.errors import HoneyguideError, InvalidInput, UnknownDecision
-from honeyguide.explore.posterior import Prior, UserPosterior
 from honeyguide.explore.thompson import Thompson
 from honeyguide.journal.learner import Learner
 from honeyguide.journal.protocol import Counts, Entry, Erased, Erasure, Journal, Record
 from honeyguide.types import Decision
 
 JournalCheck = Callable[[MakeJournal], None]
-
-WINDOW = timedelta(days=2)
 
 
 def check_journal(place: Callable[[], MakeJournal]) -> None:
@@ -125,7 +127,7 @@ def check_order(make: MakeJournal) -> None:
             [record.offset for record in parts] == offsets, "reading in parts must give every record once"
         )
         for after, limit in ((-1, 1), (0, 0)):
-            _require_raises(partial(journal.read, after, limit), InvalidInput)
+            require_raises(partial(journal.read, after, limit), InvalidInput)
 
 
 def check_feedback_needs_its_decision(make: MakeJournal) -> None:
@@ -148,8 +150,8 @@ def check_unknown_decision(make: MakeJournal) -> None:
     with opened(make) as journal:
         journal.append([decision, sample_feedback(decision, 0)])
         for name in ("nobody-made-this", sample_feedback(decision, 0).event_id, ""):
-            _require_raises(partial(journal.decision, name), UnknownDecision)
-            _require_raises(partial(journal.locate, name), UnknownDecision)
+            require_raises(partial(journal.decision, name), UnknownDecision)
+            require_raises(partial(journal.locate, name), UnknownDecision)
         require(journal.locate(decision.decision_id) == journal.read()[0].offset, "locate gives the offset")
 
 
@@ -172,7 +174,7 @@ def check_state_is_kept_with_its_offset(make: MakeJournal) -> None:
             journal.save_state(offset, state)
     with opened(make) as journal:
         for offset in (-1, journal.end() + 1):
-            _require_raises(partial(journal.save_state, offset, states[0]), InvalidInput)
+            require_raises(partial(journal.save_state, offset, states[0]), InvalidInput)
         stored = journal.load_state()
         require(stored is not None, "a saved state must be there after reopening")
         if stored is not None:
@@ -193,17 +195,23 @@ def check_erase_leaves_nothing(make: MakeJournal) -> None:
     with opened(make) as journal:
         _require_erased(before, journal.read(), "bob")
         require(journal.counts() == Counts(6, 4, 6), f"6, 4 and 6 erased, got {journal.counts()}")
-        _require_raises(partial(journal.decision, "decision-1"), UnknownDecision)
+        require_raises(partial(journal.decision, "decision-1"), UnknownDecision)
         _require_refused(journal, [sample_feedback(sample_decision(1, "bob"), 0, number=1)], UnknownDecision)
         journal.append([sample_decision(100, "bob")])
         require(journal.read()[-1].offset > before[-1].offset, "an erased offset is never used again")
+        kept = {"a": np.ones(1)}
+        require(journal.erase("bob", kept=(2, kept)) == Erasure(1, 0), "the receipt counts 1 decision")
+    with opened(make) as journal:
+        stored = journal.load_state()
+        whole = stored is not None and stored[0] == 2 and equal_states(stored[1], kept)
+        require(whole, "a state that never met the user takes the place of the saved one")
 
 
 def check_replay_is_live(make: MakeJournal) -> None:
     """Learning entry by entry, from a saved state on, and from the start give one state, to the bit."""
     entries = sample_entries()
     with opened(make) as journal:
-        live = _learner()
+        live = sample_learner()
         for number, entry in enumerate(entries):
             journal.append([entry])
             live.catch_up(journal)
@@ -215,7 +223,7 @@ def check_replay_is_live(make: MakeJournal) -> None:
         stored = journal.load_state()
         require(stored is not None, "a saved state must be there after reopening")
         if stored is not None:
-            restored = _learner().restore(stored[1], journal)
+            restored = sample_learner().restore(stored[1], journal)
             require(restored.offset == stored[0], "the state must stand at the offset saved with it")
             restored.catch_up(journal)
             _require_same_learning(journal, restored)
@@ -237,27 +245,16 @@ CHECKS_JOURNAL: tuple[JournalCheck, ...] = (
     check_state_is_kept_with_its_offset,
     check_erase_leaves_nothing,
     check_replay_is_live,
+    check_what_is_dropped_leaves_nothing,
+    check_dropping_keeps_what_was_learned,
     check_appenders_at_once,
     check_a_batch_sent_again_meanwhile,
 )
 
 
-def _learner() -> Learner[Thompson]:
-    policy = Thompson(UserPosterior(Prior.isotropic(DIM)), level=0.0, floor=0.05, draws=2)
-    return Learner(policy, grade=lambda kind: {"purchase": 1.0, "click": 0.2}.get(kind, 0.0), window=WINDOW)
-
-
-def _require_raises(action: Callable[[], object], error: type[HoneyguideError]) -> None:
-    try:
-        action()
-    except error:
-        return
-    raise LawBroken(f"{error.__name__} must be raised")
-
-
 def _require_refused(journal: Journal, entries: Sequence[Entry], error: type[HoneyguideError]) -> None:
     before = journal.end(), journal.counts()
-    _require_raises(partial(journal.append, entries), error)
+    require_raises(partial(journal.append, entries), error)
     require((journal.end(), journal.counts()) == before, "a refused batch must leave no trace")
 
 
@@ -271,6 +268,6 @@ def _require_erased(before: Sequence[Record], after: Sequence[Record], user: str
 
 
 def _require_same_learning(journal: Journal, live: Learner[Thompson]) -> None:
-    replayed = _learner()
+    replayed = sample_learner()
     replayed.catch_up(journal)
     require(equal_states(replayed.state(), live.state()), "replay must give the live state, to the bit")

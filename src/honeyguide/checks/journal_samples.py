@@ -10,7 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from honeyguide.checks.policy import require
+from honeyguide.checks.policy import LawBroken, require
+from honeyguide.errors import HoneyguideError
+from honeyguide.explore.posterior import Prior, UserPosterior
+from honeyguide.explore.thompson import Thompson
+from honeyguide.journal.learner import Learner
 from honeyguide.journal.protocol import Entry, Erased, Journal
 from honeyguide.types import Candidates, Decision, Event, EventKind, Plan
 
@@ -81,6 +85,13 @@ def sample_entries() -> list[Entry]:
     )
 
 
+def sample_learner() -> Learner[Thompson]:
+    """A learner that has learned nothing, with a window of two days."""
+    policy = Thompson(UserPosterior(Prior.isotropic(DIM)), level=0.0, floor=0.05, draws=2)
+    grades = {"purchase": 1.0, "click": 0.2}
+    return Learner(policy, grade=lambda kind: grades.get(kind, 0.0), window=timedelta(days=2))
+
+
 def same_entry(one: Entry | Erased, other: Entry | Erased) -> bool:
     """Whether two entries are equal to the bit, arrays with their dtypes."""
     return type(one) is type(other) and all(
@@ -109,6 +120,15 @@ def require_entries(journal: Journal, entries: Sequence[Entry]) -> None:
     require(len(found) == len(entries), f"{len(entries)} entries were acknowledged, {len(found)} are there")
     for one, other in zip(found, entries, strict=True):
         require(same_entry(one, other), f"entries must come back in order and to the bit, got {one!r}")
+
+
+def require_raises(action: Callable[[], object], error: type[HoneyguideError]) -> None:
+    """LawBroken unless `action` raises `error`."""
+    try:
+        action()
+    except error:
+        return
+    raise LawBroken(f"{error.__name__} must be raised")
 
 
 def _same(one: Any, other: Any) -> bool:  # noqa: ANN401 - any field of an entry

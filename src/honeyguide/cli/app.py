@@ -16,7 +16,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from honeyguide.cli import experiments, files, interests, lists, serving, similar, taxonomy
+from honeyguide.cli import experiments, files, forgetting, interests, lists, serving, similar, taxonomy
 from honeyguide.cli.options import AsJson, Now, Shop, User, moment
 from honeyguide.errors import (
     DamagedArtifact,
@@ -320,6 +320,7 @@ def report(
 
 
 app.command()(serving.serve)
+app.command()(forgetting.forget)
 app.add_typer(serving.keys, name="keys")
 app.command()(experiments.experiment)
 app.command()(experiments.apprentice)

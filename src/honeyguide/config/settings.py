@@ -54,6 +54,11 @@ class Settings:
 
     def __post_init__(self) -> None:
         at_least(self, "seed", 0)
+        if 0 < self.journal.keep_days < self.labels.window_days:
+            raise InvalidSettings(
+                f"[journal] keep_days must be 0 or at least [labels] window_days, {self.labels.window_days:g}: what "
+                f"is younger is still learned from, got {self.journal.keep_days:g}"
+            )
 
 
 STAGES = MappingProxyType(

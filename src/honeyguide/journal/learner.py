@@ -15,7 +15,7 @@ from typing import Generic, Protocol, Self, TypeVar
 
 import numpy as np
 
-from honeyguide.errors import InvalidInput, JournalError
+from honeyguide.errors import InvalidInput, JournalError, UnknownDecision
 from honeyguide.journal.codec import to_us
 from honeyguide.journal.memo import LearnerStats, Memo, Page, Rules
 from honeyguide.journal.protocol import Journal, Record
@@ -160,6 +160,23 @@ class Learner(Generic[P]):
         self.policy.forget(user_id)
         self._memo.forget(user_id)
 
+    def without(self, user_id: str, journal: Journal) -> Self:
+        """A learner that never met this user, beside this one."""
+        learner = self.restore(self.state(), journal)
+        learner.erase(user_id)
+        return learner
+
+    def without_pages(self, before: datetime, journal: Journal) -> Self:
+        """A learner that knows no page of before that time, and all that was learned of them, beside this one.
+
+        Its policy is equal to the bit; it goes together with `Journal.drop`. Where the journal has stood still for so
+        long that some of these windows are open, they are closed first.
+        """
+        learner = self.restore(self.state(), journal)
+        learner.settle_all(before + self._window, journal)
+        learner._memo.drop(to_us(before) + self._rules.window_us)
+        return learner
+
     def _anew(self, policy: P) -> Self:
         return type(self)(policy, grade=self._grade, window=self._window, own=self._own)
 
@@ -194,7 +211,13 @@ class Learner(Generic[P]):
             self.policy.update(decision.only(slots), np.zeros(len(slots)))
 
     def _react(self, event: Event, name: str, journal: Journal) -> None:
-        decision = journal.decision(name)
+        try:
+            decision = journal.decision(name)
+        except (
+            UnknownDecision
+        ):  # its page was old, and was dropped: a learner that began before has learned it
+            self._memo.count(event.user_id, ignored=1)
+            return
         page = self._page(decision, journal)
         after_us = to_us(event.time) - to_us(decision.time)
         if page is None or not 0 <= after_us <= self._rules.window_us:

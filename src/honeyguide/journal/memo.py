@@ -85,6 +85,10 @@ class Memo:
         self.pages = {name: page for name, page in self.pages.items() if page.user_id != user_id}
         self.figures.pop(user_id, None)
 
+    def drop(self, close_us: int) -> None:
+        """Drop every page whose window closed before that; what was learned of them stays."""
+        self.pages = {name: page for name, page in self.pages.items() if page.close_us >= close_us}
+
     def state(self, rules: Rules) -> State:
         """Named arrays, the same for the same content."""
         names, users = sorted(self.pages), sorted(self.figures)

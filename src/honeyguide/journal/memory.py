@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from datetime import datetime
 from threading import RLock
 from typing import TypeAlias
 
@@ -28,7 +30,8 @@ class MemoryJournal:
     """The journal's contract but for durability; entries are kept as they are, not copied."""
 
     def __init__(self) -> None:
-        self._records: list[Record] = []  # the record at index i has offset i + 1
+        self._records: list[Record] = []  # in the order of their offsets
+        self._end = 0
         self._entries: dict[_Key, tuple[int, Entry]] = {}
         self._state: tuple[int, bytes] | None = None
         self._lock = RLock()  # threads write one after another; what they read is a copy
@@ -50,6 +53,7 @@ class MemoryJournal:
                 raise InvalidInput(f"{key[1]!r} is in the journal with another content: use a new id")
         self._entries.update(new)
         self._records.extend(Record(offset, entry) for offset, entry in new.values())
+        self._end += len(new)
         return len(new)
 
     def decision(self, decision_id: str) -> Decision:
@@ -63,16 +67,17 @@ class MemoryJournal:
     def read(self, after: int = 0, limit: int | None = None) -> list[Record]:
         """The records with an offset above `after`, in order, at most `limit` of them (None: all)."""
         check_limit(after, limit)
-        return self._records[after : None if limit is None else after + limit]
+        first = bisect_right(self._records, after, key=_offset)
+        return self._records[first : None if limit is None else first + limit]
 
     def end(self) -> int:
-        """The last offset; 0 where nothing was ever appended."""
-        return len(self._records)
+        """The last offset that was given out; 0 where nothing was ever appended."""
+        return self._end
 
     def counts(self) -> Counts:
         """How many entries there are."""
         decisions = sum(kind is Decision for kind, _ in self._entries)
-        return Counts(decisions, len(self._entries) - decisions, self.end() - len(self._entries))
+        return Counts(decisions, len(self._entries) - decisions, len(self._records) - len(self._entries))
 
     def save_state(self, offset: int, state: State) -> None:
         """Keep a learner's state and the offset it stands at."""
@@ -83,15 +88,33 @@ class MemoryJournal:
         """The offset and state that were saved last."""
         return None if self._state is None else (self._state[0], decode_state(self._state[1]))
 
-    def erase(self, user_id: str) -> Erasure:
-        """Remove everything of a user, and the saved state."""
+    def erase(self, user_id: str, *, kept: tuple[int, State] | None = None) -> Erasure:
+        """Remove everything of a user, and the saved state; `kept` takes its place."""
         with self._lock:
-            return self._erase(user_id)
+            erasure = self._erase(user_id)
+            if kept is not None:
+                self.save_state(*kept)
+            return erasure
+
+    def drop(self, before: datetime, *, kept: tuple[int, State]) -> Counts:
+        """Remove every entry of before that time, as far as the offset of `kept`, which stands for them."""
+        with self._lock:
+            old = [record for record in self._records if _is_old(record, before, kept[0])]
+            if old:
+                self.save_state(*kept)
+            self._records = [record for record in self._records if not _is_old(record, before, kept[0])]
+            sorts = [type(record.entry) for record in old]
+            for record in old:
+                if not isinstance(record.entry, Erased):
+                    del self._entries[type(record.entry), id_of(record.entry)]
+            return Counts(sorts.count(Decision), sorts.count(Event), sorts.count(Erased))
 
     def _erase(self, user_id: str) -> Erasure:
         gone = {key: place for key, place in self._entries.items() if place[1].user_id == user_id}
         for key, (offset, entry) in gone.items():
-            self._records[offset - 1] = Record(offset, Erased(entry.time))
+            self._records[bisect_left(self._records, offset, key=_offset)] = Record(
+                offset, Erased(entry.time)
+            )
             del self._entries[key]
         if gone:
             self._state = None
@@ -114,3 +137,11 @@ class MemoryJournal:
                 f"there is no decision {decision_id!r} in the journal: check the decision_id"
             )
         return offset, entry
+
+
+def _offset(record: Record) -> int:
+    return record.offset
+
+
+def _is_old(record: Record, before: datetime, until: int) -> bool:
+    return record.offset <= until and record.entry.time < before

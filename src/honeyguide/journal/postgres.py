@@ -5,7 +5,7 @@ rise in the order of the commits, and who reads on from an offset misses nothing
 transactions the one that drew the lower number may commit later, and a reader who is past it never sees it.
 
 A connection that was lost is made anew by the next call. A handle that was open while another process erased a user
-can neither read on nor save a state: what its reader holds may include what was erased.
+or dropped what was old can neither read on nor save a state: what its reader holds may include what is gone.
 
 An erasure rewrites the table, so its files hold no trace of the user. The server's write-ahead log does until it is
 overwritten, and so do archives, replicas and backups: docs/journal.md says how to see to them.
@@ -14,9 +14,10 @@ overwritten, and so do archives, replicas and backups: docs/journal.md says how 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from hashlib import sha256
 
-from honeyguide.errors import InvalidInput, JournalError, UnknownDecision
+from honeyguide.errors import InvalidInput, JournalChanged, JournalError, UnknownDecision
 from honeyguide.journal.codec import (
     DECISION,
     ERASED,
@@ -85,7 +86,7 @@ class PostgresJournal:
         ]
 
     def end(self) -> int:
-        """The last offset; 0 where nothing was ever appended."""
+        """The last offset that was given out; 0 where nothing was ever appended."""
         return int(self._link.rows("SELECT last FROM journal")[0][0])
 
     def counts(self) -> Counts:
@@ -102,28 +103,35 @@ class PostgresJournal:
             last, erasures = rows(connection, "SELECT last, erasures FROM journal FOR KEY SHARE")[0]
             self._check_erasures(erasures)
             check_offset(offset, last)
-            connection.execute(
-                'INSERT INTO snapshot VALUES (true, %s, %s) ON CONFLICT (one) DO UPDATE SET "offset" = '
-                "excluded.offset, state = excluded.state",
-                (offset, blob),
-            )
+            _keep(connection, offset, blob)
 
         self._link.transaction(save)
 
     def load_state(self) -> tuple[int, State] | None:
-        """The offset and state that were saved last; None where there are none, as after an erasure."""
+        """The offset and state that were saved last; None where there are none."""
         found = self._link.rows('SELECT "offset", state FROM snapshot')
         return (found[0][0], decode_state(found[0][1])) if found else None
 
-    def erase(self, user_id: str) -> Erasure:
-        """Remove everything of a user, and the saved state; rewrites the table, so it takes a while.
+    def erase(self, user_id: str, *, kept: tuple[int, State] | None = None) -> Erasure:
+        """Remove everything of a user, and the saved state; `kept` takes its place. It rewrites the table.
 
         On return no byte of it is left in the database's tables; the write-ahead log keeps it for a while.
         """
-        key = _digest(0, user_id)
-        erasure = self._link.transaction(lambda connection: _erase(connection, key))
-        self._erasures += erasure != Erasure(0, 0)
-        return erasure
+        gone = (
+            "UPDATE entries SET kind = %s, key = NULL, user_key = NULL, body = NULL WHERE user_key = %s",
+            (ERASED, _digest(0, user_id)),
+        )
+        found = self._remove("user_key = %s", (_digest(0, user_id),), gone, kept, anyway=kept is not None)
+        return Erasure(found.get(DECISION, 0), found.get(EVENT, 0))
+
+    def drop(self, before: datetime, *, kept: tuple[int, State]) -> Counts:
+        """Remove every entry of before that time, as far as the offset of `kept`, which stands for them.
+
+        On return no byte of it is left in the database's tables, as after an erasure.
+        """
+        old, values = '"offset" <= %s AND time_us < %s', (kept[0], to_us(before))
+        found = self._remove(old, values, (f"DELETE FROM entries WHERE {old}", values), kept)
+        return Counts(found.get(DECISION, 0), found.get(EVENT, 0), found.get(ERASED, 0))
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -136,14 +144,43 @@ class PostgresJournal:
             raise _unknown(decision_id)
         return found[0][0], found[0][1]
 
+    def _remove(
+        self,
+        which: str,
+        values: tuple[object, ...],
+        gone: tuple[str, tuple[object, ...]],
+        kept: tuple[int, State] | None,
+        *,
+        anyway: bool = False,
+    ) -> dict[int, int]:
+        """What of each kind `which` finds, after `gone` was done to it, where there was any or `anyway`."""
+        blob = None if kept is None else encode_state(kept[1])
+
+        def remove(connection: Listening) -> dict[int, int]:
+            last, erasures = rows(connection, "SELECT last, erasures FROM journal FOR UPDATE")[0]
+            connection.silence_s = None  # a large table takes its time
+            query = f"SELECT kind, count(*) FROM entries WHERE {which} GROUP BY kind"
+            found = dict(rows(connection, query, *values))
+            if found or anyway:
+                _rewrite(connection, *gone)
+            if kept is not None and blob is not None and (found or anyway):
+                self._check_erasures(erasures)
+                check_offset(kept[0], last)
+                _keep(connection, kept[0], blob)
+            return found
+
+        found = self._link.transaction(remove)
+        self._erasures += bool(found) or anyway
+        return found
+
     def _erased_so_far(self) -> int:
         return int(self._link.rows("SELECT erasures FROM journal")[0][0])
 
     def _check_erasures(self, erasures: int) -> None:
         if erasures != self._erasures:
-            raise JournalError(
-                f"{self._link.where}: another process erased a user since this journal was opened. "
-                "Open it again and learn from its start"
+            raise JournalChanged(
+                f"{self._link.where}: another process erased a user or dropped what was old since this journal was "
+                "opened. Open it again"
             )
 
 
@@ -188,23 +225,23 @@ def _count(connection: Listening) -> dict[int, int]:
     return dict(rows(connection, "SELECT kind, count(*) FROM entries GROUP BY kind"))
 
 
-def _erase(connection: Listening, user_key: bytes) -> Erasure:
-    rows(connection, "SELECT FROM journal FOR UPDATE")
-    query = "SELECT kind, count(*) FROM entries WHERE user_key = %s GROUP BY kind"
-    found = dict(rows(connection, query, user_key))
-    if found:
-        connection.silence_s = None  # a large table takes its time
-        connection.execute("LOCK TABLE entries IN ACCESS EXCLUSIVE MODE")
-        connection.execute(
-            "UPDATE entries SET kind = %s, key = NULL, user_key = NULL, body = NULL WHERE user_key = %s",
-            (ERASED, user_key),
-        )
-        # rewrites the table and its indexes from the rows that count. VACUUM FULL cannot be part of a
-        # transaction, and copies along what any older transaction in the database could still see
-        connection.execute("ALTER TABLE entries ALTER time_us TYPE bigint USING time_us + 0")
-        connection.execute("TRUNCATE snapshot")
-        connection.execute("UPDATE journal SET erasures = erasures + 1")
-    return Erasure(found.get(DECISION, 0), found.get(EVENT, 0))
+def _keep(connection: Listening, offset: int, blob: bytes) -> None:
+    connection.execute(
+        'INSERT INTO snapshot VALUES (true, %s, %s) ON CONFLICT (one) DO UPDATE SET "offset" = '
+        "excluded.offset, state = excluded.state",
+        (offset, blob),
+    )
+
+
+def _rewrite(connection: Listening, gone: str, values: tuple[object, ...]) -> None:
+    """Do what `gone` says to the entries, and leave nothing of what it took, nor the saved state."""
+    connection.execute("LOCK TABLE entries IN ACCESS EXCLUSIVE MODE")
+    connection.execute(gone.encode(), values)
+    # rewrites the table and its indexes from the rows that count. VACUUM FULL cannot be part of a
+    # transaction, and copies along what any older transaction in the database could still see
+    connection.execute("ALTER TABLE entries ALTER time_us TYPE bigint USING time_us + 0")
+    connection.execute("TRUNCATE snapshot")
+    connection.execute("UPDATE journal SET erasures = erasures + 1")
 
 
 def _digest(kind: int, name: str) -> bytes:

@@ -1,7 +1,8 @@
 """The journal's contract: acknowledged means durable, one effect per id, and a subject can be erased.
 
 An entry is a decision or an event, and has an offset. Feedback is an event with a `decision_id`; its decision
-comes before it. Where a user was erased an `Erased` stays: when the entry was, and nothing about whom.
+comes before it. Where a user was erased an `Erased` stays: when the entry was, and nothing about whom. What was
+dropped for its age leaves nothing; the learner's state that is saved with it stands for it.
 """
 
 from __future__ import annotations
@@ -50,7 +51,11 @@ class Erasure:
 
 
 class Journal(Protocol):
-    """Decisions and events in the order in which they were acknowledged."""
+    """Decisions and events in the order in which they were acknowledged.
+
+    A handle that was open while another one erased or dropped can append and look up; JournalChanged where it reads
+    on or saves a state, for what its reader holds may include what is gone.
+    """
 
     def append(self, entries: Sequence[Entry]) -> int:
         """Store all of them or none; durable on return; how many were new.
@@ -73,7 +78,7 @@ class Journal(Protocol):
         ...
 
     def end(self) -> int:
-        """The last offset; 0 where nothing was ever appended."""
+        """The last offset that was given out; 0 where nothing was ever appended."""
         ...
 
     def counts(self) -> Counts:
@@ -85,11 +90,22 @@ class Journal(Protocol):
         ...
 
     def load_state(self) -> tuple[int, State] | None:
-        """The offset and state that were saved last; None where there are none, as after an erasure."""
+        """The offset and state that were saved last; None where there are none."""
         ...
 
-    def erase(self, user_id: str) -> Erasure:
-        """Remove everything of a user, and the saved state, which may hold what was learned from it."""
+    def erase(self, user_id: str, *, kept: tuple[int, State] | None = None) -> Erasure:
+        """Remove everything of a user, and the saved state, which may hold what was learned from it.
+
+        `kept`, an offset and the state there without this user, takes its place, all together or nothing.
+        """
+        ...
+
+    def drop(self, before: datetime, *, kept: tuple[int, State]) -> Counts:
+        """Remove every entry of before that time, as far as the offset of `kept`; how many there were.
+
+        `kept` is that offset and the state of a learner there, which from now on stands for them; it takes the place
+        of the saved state, all together or nothing. Feedback that is younger than its decision's age stays.
+        """
         ...
 
     def close(self) -> None:

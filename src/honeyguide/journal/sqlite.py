@@ -1,20 +1,21 @@
 """The journal in one SQLite file: WAL, synchronous=FULL, and nothing left of who was erased.
 
 Several processes may open the same file; writers take turns. A handle that was open while another process erased
-a user can neither read on nor save a state: what its reader holds may include what was erased.
+a user or dropped what was old can neither read on nor save a state: what its reader holds may include what is gone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from threading import RLock
 from typing import Any
 
 import apsw
 
-from honeyguide.errors import InvalidInput, JournalError, UnknownDecision
+from honeyguide.errors import InvalidInput, JournalChanged, JournalError, UnknownDecision
 from honeyguide.journal.codec import (
     DECISION,
     ERASED,
@@ -87,9 +88,11 @@ class SqliteJournal:
             ]
 
     def end(self) -> int:
-        """The last offset; 0 where nothing was ever appended."""
+        """The last offset that was given out; 0 where nothing was ever appended."""
         with self._guarded():
-            return int(self._rows("SELECT coalesce(max(offset), 0) FROM entries")[0][0])
+            return int(
+                self._rows("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'entries'")[0][0]
+            )
 
     def counts(self) -> Counts:
         """How many entries there are."""
@@ -102,33 +105,53 @@ class SqliteJournal:
         """Keep a learner's state and the offset it stands at, both or neither, in place of the last."""
         blob = encode_state(state)
         with self._writing():
-            self._check_erasures()
-            check_offset(offset, self.end())
-            self._connection.execute(
-                "REPLACE INTO snapshot (one, offset, state) VALUES (1, ?, ?)", (offset, blob)
-            )
+            self._keep(offset, blob)
 
     def load_state(self) -> tuple[int, State] | None:
-        """The offset and state that were saved last; None where there are none, as after an erasure."""
+        """The offset and state that were saved last; None where there are none."""
         with self._guarded():
             found = self._rows("SELECT offset, state FROM snapshot")
             return (found[0][0], decode_state(found[0][1])) if found else None
 
-    def erase(self, user_id: str) -> Erasure:
-        """Remove everything of a user, and the saved state; rewrites the file, so it takes a while.
+    def erase(self, user_id: str, *, kept: tuple[int, State] | None = None) -> Erasure:
+        """Remove everything of a user, and the saved state; `kept` takes its place. It rewrites the file.
 
         On return no byte of it is left in the database or its log. JournalError where another process reads on
         and keeps the log alive: erase again, which finishes the work.
         """
+        blob = None if kept is None else encode_state(kept[1])
         with self._writing():
             query = "SELECT kind, count(*) FROM entries WHERE user_id = ? GROUP BY kind"
             found = dict(self._rows(query, user_id))
-            if found:
-                self._remove(user_id)
+            changed = bool(found) or kept is not None
+            if kept is not None and blob is not None:
+                self._keep(kept[0], blob)
+            if changed:
+                self._remove(user_id, state=kept is None)
         with self._guarded():
-            self._erasures += bool(found)
+            self._erasures += changed
             self._scrub()
         return Erasure(found.get(DECISION, 0), found.get(EVENT, 0))
+
+    def drop(self, before: datetime, *, kept: tuple[int, State]) -> Counts:
+        """Remove every entry of before that time, as far as the offset of `kept`, which stands for them.
+
+        On return no byte of it is left, as after an erasure. The file is rewritten where there was any.
+        """
+        offset, blob = kept[0], encode_state(kept[1])
+        with self._writing():
+            query = "SELECT kind, count(*) FROM entries WHERE offset <= ? AND time_us < ? GROUP BY kind"
+            found = dict(self._rows(query, offset, to_us(before)))
+            if found:
+                self._keep(offset, blob)
+                gone = "DELETE FROM entries WHERE offset <= ? AND time_us < ?"
+                self._connection.execute(gone, (offset, to_us(before)))
+                self._mark()
+        with self._guarded():
+            self._erasures += bool(found)
+            if not self._rows("SELECT scrubbed FROM journal")[0][0]:
+                self._scrub()
+        return Counts(found.get(DECISION, 0), found.get(EVENT, 0), found.get(ERASED, 0))
 
     def close(self) -> None:
         """Let go of the files."""
@@ -159,12 +182,24 @@ class SqliteJournal:
             )
         return found[0][0], found[0][1]
 
-    def _remove(self, user_id: str) -> None:
+    def _remove(self, user_id: str, *, state: bool = True) -> None:
         self._connection.execute(
             "UPDATE entries SET kind = ?, id = NULL, user_id = NULL, body = NULL WHERE user_id = ?",
             (ERASED, user_id),
         )
-        self._connection.execute("DELETE FROM snapshot")
+        if state:
+            self._connection.execute("DELETE FROM snapshot")
+        self._mark()
+
+    def _keep(self, offset: int, blob: bytes) -> None:
+        self._check_erasures()
+        check_offset(offset, self.end())
+        self._connection.execute(
+            "REPLACE INTO snapshot (one, offset, state) VALUES (1, ?, ?)", (offset, blob)
+        )
+
+    def _mark(self) -> None:
+        """Write down that something went: others are to notice, and traces of it may be left."""
         self._connection.execute("UPDATE journal SET erasures = erasures + 1, scrubbed = 0")
 
     def _scrub(self) -> None:
@@ -175,9 +210,9 @@ class SqliteJournal:
 
     def _check_erasures(self) -> None:
         if self._rows("SELECT erasures FROM journal")[0][0] != self._erasures:
-            raise JournalError(
-                f"{self.path}: another process erased a user since this journal was opened. "
-                "Open it again and learn from its start"
+            raise JournalChanged(
+                f"{self.path}: another process erased a user or dropped what was old since this journal was opened. "
+                "Open it again"
             )
 
     def _rows(self, query: str, *values: apsw.SQLiteValue) -> list[tuple[Any, ...]]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from datetime import timedelta
 from threading import Thread
 
-from honeyguide.errors import HoneyguideError
+from honeyguide.errors import HoneyguideError, JournalChanged
 from honeyguide.shop.honeyguide import Honeyguide
 
 _log = logging.getLogger("honeyguide.serve")
@@ -22,13 +23,17 @@ class Renewal:
         self._thread: Thread | None = None
         self._opened: Honeyguide | None = None
 
-    def begin(self, now: float) -> None:
-        """Open the shop anew, unless that is under way or was just tried; `now` in seconds."""
+    def begin(self, now: float, *, keep: timedelta | None = None) -> bool:
+        """Open the shop anew, unless that is under way or was just tried: whether it is begun; `now` in seconds.
+
+        The shop that is opened drops what is older than `keep`, while the other one goes on deciding.
+        """
         if self._thread is not None or (self._begun is not None and now - self._begun < self._every_s):
-            return
+            return False
         self._begun = now
-        self._thread = Thread(target=self._run, name="honeyguide-renewal", daemon=True)
+        self._thread = Thread(target=self._run, args=(keep,), name="honeyguide-renewal", daemon=True)
         self._thread.start()
+        return True
 
     def take(self, *, wait: bool = False) -> Honeyguide | None:
         """The shop that was opened, once; None where there is none yet."""
@@ -38,8 +43,23 @@ class Renewal:
         self._thread, opened, self._opened = None, self._opened, None
         return opened
 
-    def _run(self) -> None:
+    def _run(self, keep: timedelta | None) -> None:
         try:
-            self._opened = self._reopen()
+            opened = self._reopen()
+            if keep is not None:
+                _forget(opened, keep)
+            self._opened = opened
         except HoneyguideError as error:  # a fit goes on, or a file is damaged: what serves goes on serving
             _log.error("the shop cannot be opened anew", extra={"facts": {"error": type(error).__name__}})
+
+
+def _forget(opened: Honeyguide, keep: timedelta) -> None:
+    try:
+        dropped = opened.forget(keep)
+    except JournalChanged:  # another process was first: what takes over is opened anew again
+        return
+    except HoneyguideError:
+        opened.journal.close()
+        raise
+    facts = {"decisions": dropped.decisions, "events": dropped.events}
+    _log.info("dropped what is old", extra={"facts": facts})

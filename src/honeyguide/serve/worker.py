@@ -10,14 +10,15 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from threading import Condition, Thread
 from typing import TypeAlias
 
 from msgspec import Struct
 
-from honeyguide.errors import HoneyguideError, InvalidInput
+from honeyguide.errors import HoneyguideError, InvalidInput, JournalChanged
 from honeyguide.journal.protocol import Entry
 from honeyguide.serve.endpoint import Draft, Endpoint
 from honeyguide.serve.problems import BUSY, Refusal
@@ -25,6 +26,7 @@ from honeyguide.serve.renewal import Renewal
 from honeyguide.shop.honeyguide import Honeyguide
 
 _log = logging.getLogger("honeyguide.serve")
+_DAY_S = 86_400.0
 
 Outcome: TypeAlias = "tuple[Struct | None, tuple[Entry, ...]] | Exception"
 """An answer and what was recorded for it, or why there is none."""
@@ -43,7 +45,8 @@ class Worker:
     """Serves requests on one thread; `most` may wait, `group` are written down together.
 
     Every `look_s` seconds it learns from what other processes wrote, and every `save_s` it stores what was learned.
-    Where the shop was fitted anew, or the journal cannot be read on, a shop of `renewal` takes over.
+    Where the shop was fitted anew, or the journal cannot be read on, a shop of `renewal` takes over. So does one that
+    has dropped what is old, soon after the start and every day, where the settings say for how long it is kept.
     """
 
     def __init__(
@@ -65,6 +68,8 @@ class Worker:
         self._look_s, self._save_s = look_s, save_s
         self._clock = clock
         self._looked = self._saved = clock()
+        self._forgot: float | None = None
+        self._changed = False
         self._waiting: deque[Job] = deque()
         self._change = Condition()
         self._stopping = False
@@ -137,7 +142,7 @@ class Worker:
         outcomes: list[Outcome]
         try:
             if together:
-                self.shop.record(together)
+                self._record(together)
             outcomes = [one if isinstance(one, Exception) else (one.answer, one.entries) for one in drafts]
         except Exception:  # one of them cannot be recorded: the others are not to suffer for it
             outcomes = [one if isinstance(one, Exception) else self._by_itself(one) for one in drafts]
@@ -149,10 +154,19 @@ class Worker:
             ]
             loop.call_soon_threadsafe(_deliver, mine)
 
+    def _record(self, entries: Sequence[Entry]) -> None:
+        """Write them down. What another process erased or dropped is no reason to refuse anybody."""
+        try:
+            self.shop.record(entries)
+        except JournalChanged:  # they are written down; the shop that takes over learns from them
+            if self._renewal is None:
+                raise
+            self._changed = True
+
     def _by_itself(self, draft: Draft) -> Outcome:
         try:
             if draft.entries:
-                self.shop.record(draft.entries)
+                self._record(draft.entries)
             return draft.answer, draft.entries
         except InvalidInput as error:
             if draft.otherwise is None:
@@ -175,14 +189,23 @@ class Worker:
                 self._saved = now
                 self.shop.save()
             self.trouble = None
-            outdated = self.shop.outdated
+            outdated = self._changed or self.shop.outdated
+        except JournalChanged as error:
+            self.trouble = type(error).__name__ if self._renewal is None else None
+            outdated = True
         except HoneyguideError as error:  # the journal is out of reach: say so, and look again
             if self.trouble is None:
                 _log.error("the shop is in trouble", extra={"facts": {"error": type(error).__name__}})
             self.trouble = type(error).__name__
             outdated = True
-        if outdated and self._renewal is not None:
+        if self._renewal is None:
+            return
+        keep_days = self.shop.settings.journal.keep_days
+        if outdated:
             self._renewal.begin(now)
+        elif keep_days and (self._forgot is None or now - self._forgot >= _DAY_S):
+            if self._renewal.begin(now, keep=timedelta(days=keep_days)):
+                self._forgot = now
 
     def _renew(self) -> None:
         """Let a shop take over that was opened meanwhile: it knows all that the journal holds."""
@@ -193,6 +216,7 @@ class Worker:
         except HoneyguideError:  # somebody was erased while it was opened: the next look opens it once more
             opened.journal.close()
             return
+        self._changed = False
         old, self.shop = self.shop, opened
         old.journal.close()  # what it learned is not stored: it is of the fit before
         _log.info("renewed", extra={"facts": {"model_version": opened.fitted.version}})

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,12 +15,12 @@ import numpy as np
 
 from honeyguide.config import Rules, Settings
 from honeyguide.data.table import to_us
-from honeyguide.errors import InvalidInput
+from honeyguide.errors import InvalidInput, JournalChanged
 from honeyguide.explore.decide import Request, decide, stream
 from honeyguide.explore.diverse import Inner
 from honeyguide.interests.users import DAY_US, History
 from honeyguide.journal.open import open_journal
-from honeyguide.journal.protocol import Entry, Erasure, Journal
+from honeyguide.journal.protocol import Counts, Entry, Erasure, Journal
 from honeyguide.shop.asked import candidate_rows, check_drawn, check_shown, check_user, ranked_rows
 from honeyguide.shop.beliefs import Beliefs, UserInterest
 from honeyguide.shop.candidates import CandidateSource, within
@@ -51,6 +52,9 @@ from honeyguide.types import Decision, Event, EventKind, Floats, Policy, Rows
 def utc_now() -> datetime:
     """The wall clock: the one default that is not passed in, for callers who live in real time."""
     return datetime.now(UTC)  # noqa: TID251 - everything below takes the time as an argument
+
+
+_DAY = timedelta(days=1)
 
 
 class Honeyguide:
@@ -221,7 +225,10 @@ class Honeyguide:
             value=value,
             decision_id=decision_id,
         )
-        self._learning.catch_up()
+        with suppress(
+            JournalChanged
+        ):  # what is known already has to do; `record` says it when this is written down
+            self._learning.catch_up()
         first = self._learning.feedback(event.event_id)
         if first is not None and replace(event, time=first.time) == first:
             return first
@@ -259,11 +266,30 @@ class Honeyguide:
         """
         check_user(user_id)
         self._learning.catch_up()
-        erasure = self.journal.erase(user_id)
+        erasure = self._learning.erase(user_id)
         self.fitted = without(self.fitted, user_id)
         self._beliefs = Beliefs(self.model, self.fitted)
-        self._learning.erase(user_id, self.fitted)
+        self._learning.take_over(self.fitted)
         return erasure
+
+    def forget(self, older_than: timedelta, *, now: datetime | None = None) -> Counts:
+        """Drop what is older from the journal; how many entries that were.
+
+        What policies learned of it stays, to the bit, and a user can still be erased from it; what users did then is
+        no longer in their histories. It rewrites the journal's file, which takes a while. InvalidInput where a page
+        of that age may still be rewarded.
+        """
+        window = timedelta(days=self.settings.labels.window_days)
+        if older_than < window:
+            raise InvalidInput(
+                f"what is {older_than / _DAY:g} days old is still learned from: keep at least {window / _DAY:g} days "
+                "([labels] window_days)"
+            )
+        self._learning.catch_up()
+        dropped = self._learning.drop((now or self.clock()) - older_than)
+        if dropped != Counts(0, 0, 0):
+            self._learning = Learning(self.settings, self.fitted, self.journal, self.model)
+        return dropped
 
     def interests(
         self, user_id: str, *, now: datetime | None = None, top: int = 10
@@ -406,7 +432,9 @@ class Honeyguide:
     def close(self) -> None:
         """Store what was learned beside its journal offset, and let go of the files."""
         try:
-            self.save()
+            # where another process erased somebody, it stored what is left: that stays
+            with suppress(JournalChanged):
+                self.save()
         finally:
             self.journal.close()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +11,12 @@ from honeyguide.config import Settings
 from honeyguide.errors import UnknownItem
 from honeyguide.interests.users import History, ShopperModel
 from honeyguide.journal.learner import Learner
-from honeyguide.journal.protocol import Journal
+from honeyguide.journal.protocol import Counts, Erasure, Journal
 from honeyguide.shop.arms import Arms
 from honeyguide.shop.models import Fitted
 from honeyguide.shop.policies import like, serving
 from honeyguide.shop.split import everybody, experiment_split
-from honeyguide.types import Decision, Event
+from honeyguide.types import Decision, Event, State
 
 _FITTED_AS = "shop.fitted_as"
 _WAITING = 200  # events of one user that wait to be folded, at the most: some 20 ms of a page for them
@@ -67,17 +67,33 @@ class Learning:
         """How many entries of the journal are not yet learned from."""
         return max(self._journal.end() - self._learner.offset, 0)
 
-    def erase(self, user_id: str, fitted: Fitted) -> None:
-        """Unlearn a user to the bit; `fitted` is what was fitted without them. Goes with `Journal.erase`."""
-        self._fitted = fitted
-        self._learner.erase(user_id)
+    def erase(self, user_id: str) -> Erasure:
+        """Remove a user from the journal, and unlearn them to the bit; nothing changes where that fails."""
+        left = self._learner.without(user_id, self._journal)
+        # what was learned of the others has to stay there: their entries may be dropped already
+        erasure = self._journal.erase(user_id, kept=self._stored(left))
+        self._learner = left
         self._folded.pop(user_id, None)
         self._unfolded.pop(user_id, None)
         self._feedback = {name: event for name, event in self._feedback.items() if event.user_id != user_id}
+        return erasure
+
+    def take_over(self, fitted: Fitted) -> None:
+        """Go on from the same fit without an erased user."""
+        self._fitted = fitted
+
+    def drop(self, before: datetime) -> Counts:
+        """Drop the journal's entries of before that time; what was learned of them stays, to the bit."""
+        return self._journal.drop(
+            before, kept=self._stored(self._learner.without_pages(before, self._journal))
+        )
 
     def save(self) -> None:
         """Store what was learned beside its journal offset."""
-        self._journal.save_state(self._learner.offset, {**self._learner.state(), _FITTED_AS: self._stamp})
+        self._journal.save_state(*self._stored(self._learner))
+
+    def _stored(self, learner: Learner[Arms]) -> tuple[int, State]:
+        return learner.offset, {**learner.state(), _FITTED_AS: self._stamp}
 
     def _open_learner(self) -> Learner[Arms]:
         settings, fitted = self._settings, self._fitted
@@ -108,7 +124,8 @@ class Learning:
 
     @property
     def _stamp(self) -> NDArray[np.uint8]:
-        text = f"{self._fitted.version} {self._settings.explore} {self._split}"
+        items, _, _ = self._fitted.version.partition(".")
+        text = f"{items} {self._fitted.fitted_as} {self._settings.explore} {self._split}"
         return np.frombuffer(text.encode(), dtype=np.uint8)
 
     def _remember(self, event: Event) -> None:

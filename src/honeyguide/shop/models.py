@@ -43,6 +43,8 @@ class Fitted:
     version: str
     until_us: int
     """Events up to here (epoch microseconds) are in the histories and in the policy's state."""
+    fitted_as: str
+    """What the policy's first state was learned from; who is erased from it does not change that."""
     journal_offset: int
     """Journal entries up to here were there when the shop was fitted."""
     finding: Finding
@@ -105,6 +107,7 @@ def load_fitted(models: Path, items_path: Path) -> Fitted:
         policy_state=policy.arrays,
         version=f"{items.version}.{policy.version}",
         until_us=int(users.meta["until_us"]),
+        fitted_as=str(policy.meta["key"]),
         journal_offset=int(policy.meta["journal_offset"]),
         sequence=_sequence(models, policy.meta.get("sequence")),
         forecast=_forecast(models, policy.meta.get("forecast")),
