@@ -16,6 +16,7 @@ import uvicorn
 from honeyguide import Honeyguide
 from honeyguide.serve.app import create_app
 from honeyguide.serve.auth import Keys
+from honeyguide.serve.tracing import Tracing
 from tests.shop_fixture import NOW
 
 
@@ -55,6 +56,7 @@ def served(
     store: str | None = None,
     most_waiting: int = 128,
     clock: Callable[[], float] = time.monotonic,
+    tracing: Tracing | None = None,
 ) -> Iterator[Served]:
     """The shop in this folder, served until the end of the block."""
     shop, keys = Honeyguide.open(folder, store=store, clock=lambda: NOW), Keys(folder)
@@ -64,6 +66,7 @@ def served(
         most_waiting=most_waiting,
         clock=clock,
         reopen=lambda: Honeyguide.open(folder, store=store, clock=lambda: NOW),
+        tracing=tracing,
     )
     config = uvicorn.Config(app, host="127.0.0.1", port=0, ws="none", log_config=None, access_log=False)
     server = uvicorn.Server(config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -48,6 +49,7 @@ def serve(
     del starlette, uvicorn
     from honeyguide.cli.listening import bind, listen
     from honeyguide.serve.app import create_app
+    from honeyguide.serve.tracing import Tracing
     from honeyguide.shop.honeyguide import Honeyguide
 
     known = _keys(shop)
@@ -58,7 +60,13 @@ def serve(
         )
     with bind(host, port) as bound:
         opened = Honeyguide.open(shop, store=store)
-        app = create_app(opened, keys=known, most_waiting=waiting, reopen=lambda: _reopened(shop, store))
+        app = create_app(
+            opened,
+            keys=known,
+            most_waiting=waiting,
+            reopen=lambda: _reopened(shop, store),
+            tracing=Tracing.from_environment(os.environ),
+        )
         name, locked = opened.settings.name, bool(known.all())
         listen(app, bound, lambda url: _started(name, url, locked=locked, as_json=json))
 

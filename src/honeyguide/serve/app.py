@@ -39,6 +39,7 @@ from honeyguide.serve.problems import (
     problem_of,
 )
 from honeyguide.serve.renewal import Renewal
+from honeyguide.serve.tracing import Marks, Tracing
 from honeyguide.serve.worker import Worker
 from honeyguide.shop.honeyguide import Honeyguide
 
@@ -60,16 +61,17 @@ def create_app(
     most_waiting: int = 128,
     clock: Callable[[], float] = time.monotonic,
     reopen: Callable[[], Honeyguide] | None = None,
+    tracing: Tracing | None = None,
 ) -> Starlette:
     """The service, which closes the shop when it ends.
 
     As long as there are no `keys` it answers only what was asked of this machine by one of its own names. Where the
     shop was fitted anew it is opened by `reopen`, and takes over between two requests. `clock` gives seconds, to
-    measure and to limit by.
+    measure and to limit by. `tracing` is told of every request.
     """
     renewal = None if reopen is None else Renewal(reopen)
     worker = Worker(shop, most=most_waiting, clock=clock, renewal=renewal)
-    service = _Service(worker, keys, clock)
+    service = _Service(worker, keys, clock, tracing)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -77,6 +79,8 @@ def create_app(
         yield
         worker.stop()
         worker.shop.close()
+        if tracing is not None:
+            tracing.close()
 
     known = endpoints()
     described = openapi(known)
@@ -122,12 +126,15 @@ def endpoints() -> tuple[Endpoint, ...]:
 class _Service:
     """Takes requests to the worker and back, and says what became of them."""
 
-    def __init__(self, worker: Worker, keys: Keys, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, worker: Worker, keys: Keys, clock: Callable[[], float], tracing: Tracing | None
+    ) -> None:
         self.metrics = Metrics(worker)
         self._worker = worker
         self._keys = keys
         self._rates = Rates()
         self._clock = clock
+        self._tracing = tracing
 
     def route(self, endpoint: Endpoint) -> Route:
         """The endpoint's route."""
@@ -135,16 +142,19 @@ class _Service:
 
         async def answer(request: Request) -> Response:
             start, key = self._clock(), None
+            marks = None if self._tracing is None else Marks()
             try:
                 key = self._admitted(request, endpoint)
                 asked = await _asked(endpoint, decoder, request)
-                told, entries = await self._worker.submit(endpoint, asked)
+                told, entries = await self._worker.submit(endpoint, asked, marks)
                 content = b"" if told is None else _encode(told.body if isinstance(told, Bare) else told)
                 response = Response(content, endpoint.status, media_type=None if told is None else _JSON)
                 self.metrics.recorded(entries)
             except Exception as error:
                 response = refused(error)
             self._note(endpoint, response.status_code, self._clock() - start, key)
+            if self._tracing is not None and marks is not None:
+                self._tracing.told(endpoint, response.status_code, marks, request.headers, response.headers)
             return response
 
         return Route(endpoint.path, answer, methods=[endpoint.method], name=endpoint.name)

@@ -10,7 +10,8 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from threading import Condition, Thread
@@ -23,6 +24,7 @@ from honeyguide.journal.protocol import Entry
 from honeyguide.serve.endpoint import Draft, Endpoint
 from honeyguide.serve.problems import BUSY, Refusal
 from honeyguide.serve.renewal import Renewal
+from honeyguide.serve.tracing import Marks
 from honeyguide.shop.honeyguide import Honeyguide
 
 _log = logging.getLogger("honeyguide.serve")
@@ -39,6 +41,7 @@ class Job:
     endpoint: Endpoint
     asked: Struct
     answered: asyncio.Future[tuple[Struct | None, tuple[Entry, ...]]]
+    marks: Marks | None = None
 
 
 class Worker:
@@ -98,9 +101,11 @@ class Worker:
         if self._renewal is not None and (opened := self._renewal.take(wait=True)):
             opened.journal.close()
 
-    async def submit(self, endpoint: Endpoint, asked: Struct) -> tuple[Struct | None, tuple[Entry, ...]]:
+    async def submit(
+        self, endpoint: Endpoint, asked: Struct, marks: Marks | None = None
+    ) -> tuple[Struct | None, tuple[Entry, ...]]:
         """The answer, and what was recorded for it; Refusal where too many wait already."""
-        job = Job(endpoint, asked, asyncio.get_running_loop().create_future())
+        job = Job(endpoint, asked, asyncio.get_running_loop().create_future(), marks)
         with self._change:
             if self._stopping or len(self._waiting) >= self._most:
                 raise Refusal(BUSY, "too many requests are waiting: try again", headers={"retry-after": "1"})
@@ -142,7 +147,8 @@ class Worker:
         outcomes: list[Outcome]
         try:
             if together:
-                self._record(together)
+                with _each([job.marks for job in group], "journal append"):
+                    self._record(together)
             outcomes = [one if isinstance(one, Exception) else (one.answer, one.entries) for one in drafts]
         except Exception:  # one of them cannot be recorded: the others are not to suffer for it
             outcomes = [one if isinstance(one, Exception) else self._by_itself(one) for one in drafts]
@@ -224,9 +230,26 @@ class Worker:
 
 def _drafted(shop: Honeyguide, job: Job) -> Draft | Exception:
     try:
-        return job.endpoint.work(shop, job.asked)
+        if job.marks is None:
+            return job.endpoint.work(shop, job.asked)
+        job.marks.parts.append(("wait", job.marks.start_ns, job.marks.clock_ns()))
+        shop.watch = job.marks.part
+        try:
+            return job.endpoint.work(shop, job.asked)
+        finally:
+            shop.watch = nullcontext
     except Exception as error:
         return error
+
+
+@contextmanager
+def _each(group: Sequence[Marks | None], name: str) -> Iterator[None]:
+    """What is done inside is a part of each request."""
+    with ExitStack() as stack:
+        for marks in group:
+            if marks is not None:
+                stack.enter_context(marks.part(name))
+        yield
 
 
 def _deliver(served: list[tuple[Job, Outcome]]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -67,6 +67,9 @@ class Honeyguide:
         self.fitted = fitted
         self.journal = journal
         self.clock = clock
+        self.watch: Callable[[str], AbstractContextManager[None]] = (
+            nullcontext  # told of a page's parts by name
+        )
         self.model = fitted.shopper_model(settings)
         self._source = CandidateSource(self.model, size=settings.explore.candidates)
         self._wide = CandidateSource(self.model, size=WIDE * settings.explore.candidates)
@@ -169,20 +172,24 @@ class Honeyguide:
             if self._apprentice.arm_named(user_id) == SHOPS_OWN:
                 ruling = replace(ruling, pins=dict(enumerate(ranked[: usual if k is None else k].tolist())))
         among = None if candidates is None else candidate_rows(self.fitted.catalog, candidates, ranking)
-        rows = self._candidates(history, now_us, rng, ruling, ranked, among)
-        horizon, moves = self.settings.explore.horizon_days, self.fitted.transitions
-        offered = offer(self.model, user_id, history, rows, now_us, horizon_days=horizon, transitions=moves)
+        with self.watch("candidates"):
+            rows = self._candidates(history, now_us, rng, ruling, ranked, among)
+            horizon, moves = self.settings.explore.horizon_days, self.fitted.transitions
+            offered = offer(
+                self.model, user_id, history, rows, now_us, horizon_days=horizon, transitions=moves
+            )
         size = min(usual, len(rows)) if k is None else k
         splits = (self._experiment, None if ranked is None else self._apprentice)
-        return decide(
-            policy,
-            offered,
-            k=size,
-            pins=ruling.places(rows, size),
-            request=Request(name, time, surface, labelled(policy.name, splits), self.fitted.version),
-            rng=rng,
-            explain=self._explainer.of(history, rows, offered.features, now_us),
-        )
+        with self.watch("policy"):
+            return decide(
+                policy,
+                offered,
+                k=size,
+                pins=ruling.places(rows, size),
+                request=Request(name, time, surface, labelled(policy.name, splits), self.fitted.version),
+                rng=rng,
+                explain=self._explainer.of(history, rows, offered.features, now_us),
+            )
 
     def feedback(
         self,
