@@ -193,7 +193,8 @@ def test_where_nothing_listens_the_address_is_told() -> None:
 def test_what_is_answered_is_what_the_service_declares(kind: type) -> None:
     names = {"Page": "DecideAnswer", "Feedback": "FeedbackAnswer", "Receipt": "ErasureAnswer"}
     names |= {"Models": "ModelsAnswer", "ListedItem": "ListItem"}
-    if kind in (answers.Recorded, answers.RefusedEvent):  # a summary of what is told of each event
+    summaries = (answers.Recorded, answers.RefusedEvent, answers.Put, answers.RefusedItem)
+    if kind in summaries:  # of what is told of each event, or item
         return
     declared = getattr(structs, names.get(kind.__name__, kind.__name__))
     assert [one.name for one in fields(kind)] == [one.name for one in msgspec.structs.fields(declared)]

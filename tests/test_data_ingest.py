@@ -366,7 +366,7 @@ def test_an_import_killed_while_it_stores_loses_nothing(data: Path, monkeypatch:
 
 def test_two_imports_at_once_are_refused_and_leftovers_of_a_killed_one_removed(data: Path) -> None:
     (data / ".import-left").mkdir()
-    with ingest._alone(data), pytest.raises(NotReady, match="another import"):
+    with ingest.alone(data), pytest.raises(NotReady, match="another import"):
         one_event(data, GOOD)
     assert one_event(data, GOOD).events.kept == 1
     assert not (data / ".import-left").exists()

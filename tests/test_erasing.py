@@ -10,7 +10,7 @@ import pytest
 
 from honeyguide import Honeyguide
 from honeyguide.errors import InvalidInput, UnknownDecision, UnknownItem
-from honeyguide.journal.protocol import Erased, Erasure
+from honeyguide.journal.protocol import Erased, Erasure, subject_of
 from honeyguide.types import Event, State
 from tests.fitted import copy_of, fitted_shop
 from tests.shop_fixture import NOW
@@ -48,7 +48,9 @@ def test_what_is_believed_is_what_would_be_had_they_never_come(shops: tuple[Path
     with _open(shops[0]) as opened, _open(shops[1]) as never:
         _traffic(opened)
         entries = [record.entry for record in opened.journal.read()]
-        never.record([one for one in entries if not isinstance(one, Erased) and one.user_id != "passer-by"])
+        never.record(
+            [one for one in entries if not isinstance(one, Erased) and subject_of(one) != "passer-by"]
+        )
         assert opened.erase("passer-by") == Erasure(decisions=2, events=4)
         assert _same(opened.policy.state(), never.policy.state())
         assert opened.fitted.version == never.fitted.version

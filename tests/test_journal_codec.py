@@ -15,6 +15,7 @@ from hypothesis.extra.numpy import arrays
 
 from honeyguide.checks.journal import same_entry, sample_decision, sample_entries
 from honeyguide.checks.policy import equal_states
+from honeyguide.data.item import Item
 from honeyguide.errors import InvalidInput, JournalError
 from honeyguide.journal.codec import (
     DECISION,
@@ -28,10 +29,11 @@ from honeyguide.journal.codec import (
     same_content,
     to_us,
 )
-from honeyguide.types import EVENT_KINDS, Candidates, Decision, Event
+from honeyguide.journal.protocol import ItemChange
+from honeyguide.types import EVENT_KINDS, Candidates, Decision, Event, Vectors
 
 BLOB = encode(sample_decision(0))
-TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
 NAME = TEXT.filter(bool)
 TIME = st.datetimes(timezones=st.just(UTC))
 FLOAT = st.floats(allow_nan=False, allow_infinity=False)
@@ -52,6 +54,19 @@ def test_a_time_is_kept_to_the_microsecond(time: datetime) -> None:
 )  # fmt: skip
 def test_events_come_back(event: Event) -> None:
     assert decode(encode(event)) == event
+
+
+@given(
+    st.builds(Item, NAME, TEXT, TEXT, TEXT, TEXT, st.none() | st.floats(0, 1e9), created_at=st.none() | TIME),
+    TIME,
+    st.none() | arrays(np.float32, 3, elements=st.floats(width=32, allow_nan=False, allow_infinity=False)),
+)
+def test_changes_of_items_come_back(item: Item, time: datetime, vector: Vectors | None) -> None:
+    for change in (
+        ItemChange("1", time, item.item_id, item, "encoder", vector),
+        ItemChange("2", time, item.item_id),
+    ):
+        assert same_entry(decode(encode(change)), change)
 
 
 @settings(max_examples=50)
@@ -150,7 +165,8 @@ def test_equal_content_is_recognised_in_any_form() -> None:
 
 
 def test_damage_anywhere_is_noticed() -> None:
-    for blob, place in ((encode(entry), i) for entry in sample_entries() for i in range(0, 40, 3)):
+    blobs = [encode(entry) for entry in sample_entries()]
+    for blob, place in ((one, i) for one in blobs for i in range(0, min(40, len(one)), 3)):
         bad = bytearray(blob)
         bad[place] ^= 0x10
         with pytest.raises(JournalError):

@@ -22,7 +22,7 @@ from honeyguide.checks.policy import equal_states
 from honeyguide.journal.codec import to_us
 from honeyguide.journal.memory import MemoryJournal
 from honeyguide.journal.open import open_journal
-from honeyguide.journal.protocol import Entry
+from honeyguide.journal.protocol import Entry, subject_of
 from honeyguide.journal.sqlite import SqliteJournal
 from honeyguide.types import Decision
 from tests.journal_tally import expected_tally, new_learner
@@ -94,7 +94,7 @@ class Shop(RuleBasedStateMachine):
     def erase(self, user: str) -> None:
         self.journal.erase(user)
         self.learner.erase(user)
-        self.entries = [entry for entry in self.entries if entry.user_id != user]
+        self.entries = [entry for entry in self.entries if subject_of(entry) != user]
 
     @invariant()
     def the_journal_holds_what_was_acknowledged(self) -> None:

@@ -37,6 +37,16 @@ def test_bm25_is_worked_out_by_hand() -> None:
     assert found == pytest.approx([0, np.log(2) * 2.2 / (1 + shrunk)])
 
 
+def test_an_index_beside_another_weighs_words_as_that_one_does() -> None:
+    index = WordIndex(TEXTS)
+    again = WordIndex(TEXTS, beside=index)
+    for query in ("red", "shoes", "coffee beans", TEXTS[0]):
+        assert again.scores(query).tolist() == index.scores(query).tolist()
+    few = WordIndex([*TEXTS[:2], "never heard of"], beside=index)
+    assert few.scores(TEXTS[0])[:2].tolist() == index.scores(TEXTS[0])[:2].tolist()
+    assert few.scores("heard")[2] > few.scores(TEXTS[0].split()[0])[0]
+
+
 def test_words_are_read_in_any_case_and_script() -> None:
     assert words_of("Glasses, GLASS; кофе 3/4 in. bus") == ["glasse", "glass", "кофе", "3/4", "in", "bus"]
     assert words_of("cream/milk A4 16oz men's 2.5") == ["cream", "milk", "a4", "16", "oz", "men", "s", "2.5"]

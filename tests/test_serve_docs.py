@@ -54,6 +54,7 @@ def test_every_line_of_the_page_works(it: Served) -> None:
     paths = "\n".join(asked)
     for endpoint in endpoints():
         path = endpoint.template.replace("{user_id}", "user-17").replace("{eventId}", "event-1")
+        path = path.replace("{item_id}", "sku-new")
         assert f"{endpoint.method} {path}" in paths
 
 

@@ -36,6 +36,7 @@ BODIES: dict[str, Any] = {
             {"event_id": "paid", "time": NOW.isoformat(), "user_id": "u", "kind": "purchase"},
         ]
     },
+    "put_items": {"items": [{"item_id": "new", "title": "dog food"}, {"title": "refused"}]},
     "search": {"query": "dog food"},
     "rank": {"eventId": "event", "actions": [{"id": "sku-1"}]},
     "reward": {"value": 1},
@@ -87,6 +88,7 @@ def _check(value: Any, schema: dict[str, Any], described: dict[str, Any]) -> Non
 def test_every_path_is_described_and_answers_as_described(it: Served, described: dict[str, Any]) -> None:
     def ask(endpoint: Endpoint) -> tuple[int, Any]:
         path = endpoint.template.replace("{user_id}", "user-1").replace("{eventId}", "event")
+        path = path.replace("{item_id}", "new")
         path += "?item_id=sku-1" if endpoint.name == "similar" else ""
         answer = it.client.request(endpoint.method, path, json=BODIES.get(endpoint.name))
         return answer.status_code, answer.json() if answer.content else None

@@ -12,7 +12,7 @@ import pytest
 
 from honeyguide import Honeyguide
 from honeyguide.errors import HoneyguideError, InvalidInput, JournalError
-from honeyguide.journal.protocol import Entry
+from honeyguide.journal.protocol import Entry, subject_of
 from honeyguide.serve.deciding import ENDPOINTS as DECIDING
 from honeyguide.serve.endpoint import Draft, Endpoint
 from honeyguide.serve.knowing import endpoints
@@ -106,7 +106,7 @@ def test_one_that_is_refused_leaves_the_others_as_they_are(
     append = shop.journal.append
 
     def picky(entries: Sequence[Entry]) -> int:
-        if any(entry.user_id == "user-2" for entry in entries):
+        if any(subject_of(entry) == "user-2" for entry in entries):
             raise JournalError("not this one")
         return append(entries)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from honeyguide.data.item import Item as Item
     from honeyguide.shop.honeyguide import Honeyguide as Honeyguide
 
-__all__ = ["Honeyguide"]
+__all__ = ["Honeyguide", "Item"]
 
 
 def __getattr__(name: str) -> object:
@@ -16,6 +17,10 @@ def __getattr__(name: str) -> object:
         from honeyguide.shop.honeyguide import Honeyguide
 
         return Honeyguide
+    if name == "Item":
+        from honeyguide.data.item import Item
+
+        return Item
     raise AttributeError(f"module 'honeyguide' has no attribute {name!r}")
 
 

@@ -30,7 +30,7 @@ from honeyguide.checks.policy import equal_states, require
 from honeyguide.errors import HoneyguideError, InvalidInput, UnknownDecision
 from honeyguide.explore.thompson import Thompson
 from honeyguide.journal.learner import Learner
-from honeyguide.journal.protocol import Counts, Entry, Erased, Erasure, Journal, Record
+from honeyguide.journal.protocol import Counts, Entry, Erased, Erasure, Journal, Record, subject_of
 from honeyguide.types import Decision
 
 JournalCheck = Callable[[MakeJournal], None]
@@ -156,12 +156,12 @@ def check_unknown_decision(make: MakeJournal) -> None:
 
 
 def check_counts(make: MakeJournal) -> None:
-    """Decisions, events and erased entries are counted."""
+    """Decisions, events, erased entries and changes of items are counted."""
     entries = sample_entries()
     with opened(make) as journal:
         require(journal.counts() == Counts(0, 0, 0), "a new journal counts nothing")
         journal.append(entries)
-        require(journal.counts() == Counts(9, 7, 0), f"9 decisions and 7 events, got {journal.counts()}")
+        require(journal.counts() == Counts(9, 7, 0, 2), f"9, 7 and 2 changes, got {journal.counts()}")
 
 
 def check_state_is_kept_with_its_offset(make: MakeJournal) -> None:
@@ -194,7 +194,9 @@ def check_erase_leaves_nothing(make: MakeJournal) -> None:
         require(journal.load_state() is None, "a saved state may hold what was erased: it goes too")
     with opened(make) as journal:
         _require_erased(before, journal.read(), "bob")
-        require(journal.counts() == Counts(6, 4, 6), f"6, 4 and 6 erased, got {journal.counts()}")
+        require(
+            journal.counts() == Counts(6, 4, 6, 2), f"6, 4, 6 erased and 2 changes, got {journal.counts()}"
+        )
         require_raises(partial(journal.decision, "decision-1"), UnknownDecision)
         _require_refused(journal, [sample_feedback(sample_decision(1, "bob"), 0, number=1)], UnknownDecision)
         journal.append([sample_decision(100, "bob")])
@@ -262,7 +264,7 @@ def _require_erased(before: Sequence[Record], after: Sequence[Record], user: str
     offsets = [record.offset for record in before]
     require([record.offset for record in after] == offsets, "erasing must leave the offsets as they were")
     for old, new in zip(before, after, strict=True):
-        mine = not isinstance(old.entry, Erased) and old.entry.user_id == user
+        mine = not isinstance(old.entry, Erased) and subject_of(old.entry) == user
         left = Erased(old.entry.time) if mine else old.entry
         require(same_entry(new.entry, left), f"of an erased user only the time stays, got {new.entry!r}")
 

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from honeyguide.checks.policy import LawBroken, require
+from honeyguide.data.item import Item
 from honeyguide.errors import HoneyguideError
 from honeyguide.explore.posterior import Prior, UserPosterior
 from honeyguide.explore.thompson import Thompson
 from honeyguide.journal.learner import Learner
-from honeyguide.journal.protocol import Entry, Erased, Journal
+from honeyguide.journal.protocol import Entry, Erased, ItemChange, Journal
 from honeyguide.types import Candidates, Decision, Event, EventKind, Plan
 
 MakeJournal = Callable[[], Journal]
@@ -73,14 +74,27 @@ def sample_feedback(
     )
 
 
+def sample_changes() -> list[ItemChange]:
+    """An item that is put, with awkward numbers, and one that is deleted."""
+    item = Item(
+        "häuschen-1", title="Honey 🍯", price=0.1, available=False, created_at=TIME, attributes='{"a": 1}'
+    )
+    vector = np.array([1e-42, -0.0, 1 / 3], dtype=np.float32)
+    return [
+        ItemChange("change-1", TIME, item.item_id, item, "encoder-1", vector),
+        ItemChange("change-2", TIME, "item-3"),
+    ]
+
+
 def sample_entries() -> list[Entry]:
-    """Three users' decisions, feedback to some of them, and an event that belongs to none."""
+    """Three users' decisions, feedback to some of them, changes of items, and an event that belongs to none."""
     decisions = [sample_decision(i, ("ann", "bob", "cai")[i % 3], hours=10 * i) for i in range(9)]
     feedback = [sample_feedback(decision, i % K) for i, decision in enumerate(decisions[:6])]
     search = Event("search-1", TIME, "bob", "search", query="honey", session_id="s")
     return (
         [entry for pair in zip(decisions, feedback, strict=False) for entry in pair]
         + decisions[6:]
+        + sample_changes()
         + [search]
     )
 

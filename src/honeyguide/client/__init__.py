@@ -7,9 +7,11 @@ from honeyguide.client.answers import (
     Models,
     Page,
     PageItem,
+    Put,
     Receipt,
     Recorded,
     RefusedEvent,
+    RefusedItem,
     SimilarItem,
 )
 from honeyguide.client.service import Client
@@ -22,8 +24,10 @@ __all__ = [
     "Models",
     "Page",
     "PageItem",
+    "Put",
     "Receipt",
     "Recorded",
     "RefusedEvent",
+    "RefusedItem",
     "SimilarItem",
 ]

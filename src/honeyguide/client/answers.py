@@ -70,6 +70,22 @@ class Recorded:
 
 
 @dataclass(frozen=True, slots=True)
+class RefusedItem:
+    """An item that was not put: its place among those that were sent, and why."""
+
+    place: int
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """What became of items: how many are in the shop as they were sent, and which were refused."""
+
+    put: int
+    refused: tuple[RefusedItem, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Interest:
     """What a user is held to want: the expected reward of its typical items with a 95 % interval, and why."""
 

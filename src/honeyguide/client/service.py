@@ -18,9 +18,11 @@ from honeyguide.client.answers import (
     ListedItem,
     Models,
     Page,
+    Put,
     Receipt,
     Recorded,
     RefusedEvent,
+    RefusedItem,
     SimilarItem,
 )
 from honeyguide.client.transport import Transport, decoded
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from honeyguide.types import Event, EventKind
 
 _MOST_EVENTS = 1_000
+_MOST_ITEMS = 100  # their texts are read before they are answered
 
 
 class _Interests(msgspec.Struct):
@@ -51,6 +54,20 @@ class _Status(msgspec.Struct):
 
 class _Statuses(msgspec.Struct):
     events: tuple[_Status, ...]
+
+
+class _ItemStatus(msgspec.Struct):
+    place: int
+    put: bool
+    problem: str = ""
+
+
+class _ItemStatuses(msgspec.Struct):
+    items: tuple[_ItemStatus, ...]
+
+
+class _Deletion(msgspec.Struct):
+    was_there: bool
 
 
 def _new_id() -> str:
@@ -135,6 +152,21 @@ class Client:
                 RefusedEvent(start + one.place, one.problem) for one in told.events if not one.recorded
             ]
         return Recorded(len(events) - len(refused), tuple(refused))
+
+    def put_items(self, items: Sequence[Mapping[str, Any]]) -> Put:
+        """Put items, as the API describes them, by 100; one that is refused takes none along."""
+        refused: list[RefusedItem] = []
+        for start in range(0, len(items), _MOST_ITEMS):
+            batch = [_given(item) for item in items[start : start + _MOST_ITEMS]]
+            answer = self._transport.ask("PUT", "/v1/items", {"items": batch})
+            told = decoded(answer, _ItemStatuses)
+            refused += [RefusedItem(start + one.place, one.problem) for one in told.items if not one.put]
+        return Put(len(items) - len(refused), tuple(refused))
+
+    def delete_item(self, item_id: str) -> bool:
+        """Take an item out of the shop; whether it was there until now."""
+        answer = self._transport.ask("DELETE", f"/v1/items/{quote(item_id, safe='')}")
+        return decoded(answer, _Deletion).was_there
 
     def interests(self, user_id: str, *, top: int = 10) -> tuple[Interest, ...]:
         """What a user is held to want, what they want most first."""

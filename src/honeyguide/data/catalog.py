@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 import numpy as np
 
 from honeyguide.data.database import check_stored, database, parquet
+from honeyguide.data.item import Item
 from honeyguide.data.text import item_text
 from honeyguide.errors import InvalidInput, NotReady, UnknownItem
 from honeyguide.types import Rows
@@ -22,7 +23,7 @@ from honeyguide.types import Rows
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Catalog:
-    """The items, sorted by id: row i of every tuple belongs to `ids[i]`.
+    """The items, sorted by id: row i of every tuple belongs to `ids[i]`. What `put` added stands behind them.
 
     `texts` is what the language model reads, `categories` the path joined by " > "; what is not known is "" in
     text columns and None among the prices.
@@ -39,7 +40,7 @@ class Catalog:
     _rows: dict[str, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        columns = (self.ids, self.texts, self.categories, self.titles, self.brands, self.prices)
+        columns = self._columns()
         if any(len(column) != len(self.ids) for column in columns):
             raise InvalidInput(f"a catalogue needs one entry per item, got {[len(c) for c in columns]}")
         for before, after in zip(self.ids, self.ids[1:], strict=False):
@@ -51,6 +52,34 @@ class Catalog:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def __contains__(self, item_id: object) -> bool:
+        return item_id in self._rows
+
+    def _columns(self) -> tuple[tuple[Any, ...], ...]:
+        return (self.ids, self.texts, self.categories, self.titles, self.brands, self.prices)
+
+    def put(self, items: Sequence[Item]) -> Catalog:
+        """The catalogue after these items were put: known ones where they stand, new ones behind all, in this order.
+
+        So no row moves, and its version is another one's. Nothing that was read before is read again.
+        """
+        rows, ids = self._rows.copy(), list(self.ids)
+        columns: list[list[Any]] = [list(column) for column in self._columns()[1:]]
+        for item in items:
+            if (row := rows.setdefault(item.item_id, len(ids))) == len(ids):
+                ids.append(item.item_id)
+                for column in columns:
+                    column.append("")
+            told = (item.text, item.category, item.title, item.brand, item.price)
+            for column, value in zip(columns, told, strict=True):
+                column[row] = value
+        found = object.__new__(Catalog)
+        version = hashlib.sha256(msgspec.json.encode((self.version, items))).hexdigest()[:12]
+        made = (tuple(ids), *map(tuple, columns), version, rows)
+        for name, part in zip(Catalog.__slots__, made, strict=True):
+            object.__setattr__(found, name, part)
+        return found
 
     def row(self, item_id: str) -> int:
         """The row of an item; UnknownItem names the nearest known id."""

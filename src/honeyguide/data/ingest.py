@@ -69,13 +69,13 @@ def import_files(
     clock = Clock(check_utc(now, "now"), to_utc, timezone)
     sources = chosen(format, columns, table)
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder), _scratch(folder) as scratch, database(scratch) as db:
+    with alone(folder), scratch_in(folder) as scratch, database(scratch) as db:
         found = gather(db, files, sources, clock, scratch, stored=folder, progress=progress)
         return _store(db, folder, scratch, found, clock)
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> Iterator[None]:
     """Hold the folder against a second import at the same time."""
     handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
@@ -89,7 +89,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _scratch(folder: Path) -> Iterator[Path]:
+def scratch_in(folder: Path) -> Iterator[Path]:
     """A folder on the same disk as the data; what a killed import left is removed first."""
     for left in folder.glob(".import-*"):
         shutil.rmtree(left, ignore_errors=True)

@@ -65,6 +65,14 @@ class ItemEffects:
         left = 1 / (1 / variance + sums[:, 0])
         return left * (mean / variance + sums[:, 1]), left
 
+    def liked(self, item_ids: Sequence[str]) -> Rows:
+        """(m,): places of the items that earned more than was due when they were shown, the most liked first."""
+        score = (
+            self.of(self.rows(item_ids), np.ones(len(item_ids), dtype=np.bool_))[0] - self.prior.fresh_mean
+        )
+        risen = np.flatnonzero(score > 0)
+        return risen[np.argsort(-score[risen], kind="stable")]
+
     def reach(self, rows: Rows) -> Floats:
         """(n,): how many users were shown each of the items at `rows`."""
         return self._reach[rows].astype(np.float64)

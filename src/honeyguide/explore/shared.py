@@ -10,6 +10,7 @@ chance e, e·p was due instead of p.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Self
 
@@ -86,6 +87,10 @@ class SharedPosterior(UserPosterior):
         beside = np.zeros((len(names), len(groups)))
         beside[at, np.arange(len(groups))] = slope * np.sqrt(variance)[at]
         return About(rate + moved @ belief.mean + slope * level[at], belief, moved, noise, beside=beside)
+
+    def liked(self, item_ids: Sequence[str]) -> Rows:
+        """(m,): places of new items that earned more than was due when they were shown, the most liked first."""
+        return self.items.liked(item_ids)
 
     def moved(self) -> Floats:
         """(d,): how far everybody differs from the base rate by now."""

@@ -20,6 +20,7 @@ from honeyguide.fit.heads import heads_stage
 from honeyguide.fit.language import Reading, language_stages
 from honeyguide.fit.related import related_stage
 from honeyguide.fit.sequence import sequence_stage
+from honeyguide.fit.stock import stock_stage
 from honeyguide.fit.taxonomy import taxonomy_stage
 from honeyguide.fit.together import meet_helpers
 from honeyguide.fit.users import items_stage, posterior_stage
@@ -53,6 +54,8 @@ def fit(
     settings = workspace.settings
     if not (workspace.data / "events.parquet").exists():
         raise NotReady(f"{workspace.root} has no events yet. Run: honeyguide import {workspace.root} FILES")
+    if journal_offset:
+        stock_stage(workspace, journal_offset, stage)
     cleaning, _ = clean_once(workspace.data, settings.clean, now=now, stage=stage)
     with stage("Load the clean tables"):
         catalog = Catalog.read(workspace.items)

@@ -18,7 +18,7 @@ from honeyguide.explore.posterior import UserPosterior
 from honeyguide.explore.shared import SharedPosterior
 from honeyguide.fit.examined import served_examination
 from honeyguide.fit.leaning import reads_of
-from honeyguide.interests.items import ItemFacts, popularity, rebought, taste_vectors
+from honeyguide.interests.items import ItemFacts, Taste, popularity, rebought
 from honeyguide.interests.sequence.model import SequenceModel
 from honeyguide.interests.taxonomy import Taxonomy
 from honeyguide.interests.users import DAY_US, History, ShopperModel
@@ -48,8 +48,9 @@ def items_stage(
     window_us = round(settings.labels.window_days * DAY_US)
     with stage("Learn the items' popularity and repeat rates"):
         taken = np.bincount(table.item[touched], minlength=n)
+        taste = Taste.of(vectors, taken.astype(np.float64), settings.interests.taste_dims)
         facts = ItemFacts(
-            vectors=taste_vectors(vectors, taken.astype(np.float64), settings.interests.taste_dims),
+            vectors=taste.vectors(vectors),
             leaf=taxonomy.leaf.astype(np.int64),
             top_of_leaf=taxonomy.parent.astype(np.int64),
             popularity=popularity(table.user[touched], table.item[touched], n),
@@ -57,6 +58,7 @@ def items_stage(
                 table.user[bought], table.item[bought], table.time_us[bought], n, window_us=window_us
             ),
             taken=taken.astype(np.int64),
+            taste=taste,
         )
     artifacts.save(workspace.models, ITEMS, facts.state(), {"catalog": catalog.version})
     return facts

@@ -60,6 +60,20 @@ class Prices:
                 usual[shelf] = np.median(log[shelf])
         return cls(log, usual)
 
+    def put(self, rows: Rows, prices: Sequence[float | None], leaf: Rows) -> Prices:
+        """After items were put at `rows` (m,) with these prices; `leaf` (n,) are the interests of all then.
+
+        What is usual in an interest stays as it was, so that a put moves no other item.
+        """
+        more = np.full(max(len(leaf) - len(self.log), 0), np.nan)
+        log, usual = np.concatenate([self.log, more]), np.concatenate([self.usual, more])
+        there = np.flatnonzero(np.isfinite(self.usual))
+        of_leaf = np.full(int(leaf.max(initial=-1)) + 1, np.nan)
+        of_leaf[leaf[there]] = self.usual[there]
+        log[rows] = Prices.of(prices, leaf[rows]).log
+        usual[rows] = np.where(np.isfinite(log[rows]), of_leaf[leaf[rows]], np.nan)
+        return Prices(log, usual)
+
     def signs(self, history: History, rows: Rows) -> Floats:
         """(r, 4): what the prices say of items `rows` (r,); 0 where one is not known."""
         found = np.zeros((len(rows), len(_PRICE)))

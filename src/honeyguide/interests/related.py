@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -76,6 +76,17 @@ class Related:
         rows = self.rows[part]
         own = np.full(len(rows), self.taken[row])
         return rows, Pairs(self.count[part], own, self.taken[rows], self.baskets)
+
+    def longer(self, first_us: Rows) -> Related:
+        """With items behind the last that nobody took yet, which came at `first_us` (m,)."""
+        more = len(first_us)
+        return replace(
+            self,
+            starts=np.concatenate([self.starts, np.full(more, self.starts[-1])]),
+            taken=np.concatenate([self.taken, np.zeros(more, dtype=np.int64)]),
+            popular=np.concatenate([self.popular, np.zeros(more)]),
+            first_us=np.concatenate([self.first_us, first_us]),
+        )
 
     def state(self) -> State:
         """It all as named arrays."""

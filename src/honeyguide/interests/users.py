@@ -89,10 +89,10 @@ class History:
         return at, at < len(self.rows) and self.rows[at] == row
 
 
-def sequence_of(history: History, now_us: int | None = None) -> Sequences:
-    """All that the sequence model is asked with: the items touched long ago, once each, then the newest events."""
+def sequence_of(history: History, items: int, now_us: int | None = None) -> Sequences:
+    """All that a sequence model of so many items is asked with: what was touched long ago once, then the newest."""
     recent = history.recent
-    older = np.flatnonzero(~np.isin(history.rows, recent.tokens))
+    older = np.flatnonzero(~np.isin(history.rows, recent.tokens) & (history.rows < items))
     older = older[np.argsort(history.last_us[older], kind="stable")]
     longer = Recent.of(
         np.concatenate([history.rows[older], recent.tokens]),
@@ -162,9 +162,10 @@ class ShopperModel:
 
     def _token(self, event: Event) -> int | None:
         """What the sequence model reads of an event: its item, or else its search where that is known."""
-        if event.item_id is not None:
-            return self.catalog.row(event.item_id)
         assert self.sequence is not None
+        if event.item_id is not None:
+            row = self.catalog.row(event.item_id)
+            return row if row < self.sequence.items else None  # it was put after the fit
         return None if event.query is None else self.sequence.query_token(event.query)
 
     def vector(self, state: History) -> Vectors:
@@ -197,11 +198,19 @@ class ShopperModel:
         return out
 
     def likely(self, state: History, rows: Rows, now_us: int | None = None) -> Vectors:
-        """(n,) in 0..1: how much likelier than any other item each is to be next, by the logarithm; 1 is certain."""
+        """(n,) in 0..1: how much likelier than any other item each is to be next, by the logarithm; 1 is certain.
+
+        0 for what was put after the fit: nobody was seen to take it.
+        """
         if self.sequence is None:
             return np.zeros(len(rows), dtype=np.float32)
         items = self.sequence.items
-        chances = self.sequence.chances(sequence_of(state, now_us), rows)
+        known = rows < items
+        if not known.all():
+            found = np.zeros(len(rows), dtype=np.float32)
+            found[known] = self.likely(state, rows[known], now_us) if known.any() else 0.0
+            return found
+        chances = self.sequence.chances(sequence_of(state, items, now_us), rows)
         return np.asarray(np.minimum(np.log1p(items * chances) / np.log1p(items), 1.0), dtype=np.float32)
 
     def remaining_visits(self, state: History, now_us: int, horizon_days: float) -> float:

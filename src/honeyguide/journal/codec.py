@@ -20,12 +20,13 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as parse_arrays
 from safetensors.numpy import save as dump_arrays
 
+from honeyguide.data.item import Item
 from honeyguide.errors import InvalidInput, JournalError
-from honeyguide.journal.protocol import Entry, id_of
+from honeyguide.journal.protocol import Entry, ItemChange, id_of
 from honeyguide.types import Candidates, Decision, Event, EventKind, Plan, State
 
 FORMAT = 1
-DECISION, EVENT, ERASED, STATE = 1, 2, 3, 4
+DECISION, EVENT, ERASED, STATE, ITEM = 1, 2, 3, 4, 5
 _HEADER = struct.Struct("<BBI")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -73,9 +74,33 @@ class _Event(msgspec.Struct, array_like=True, frozen=True):
     position: int | None
 
 
+class _Item(msgspec.Struct, array_like=True, frozen=True):
+    title: str
+    description: str
+    category: str
+    brand: str
+    price: float | None
+    currency: str
+    image: str
+    link: str
+    available: bool | None
+    created_us: int | None
+    attributes: str
+
+
+class _ItemChange(msgspec.Struct, array_like=True, frozen=True):
+    change_id: str
+    time_us: int
+    item_id: str
+    item: _Item | None
+    encoder: str
+    vector: bytes | None
+
+
 _encoder = msgspec.msgpack.Encoder()
 _decisions = msgspec.msgpack.Decoder(_Decision)
 _events = msgspec.msgpack.Decoder(_Event)
+_changes = msgspec.msgpack.Decoder(_ItemChange)
 
 
 def to_us(time: datetime) -> int:
@@ -89,15 +114,16 @@ def from_us(time_us: int) -> datetime:
 
 
 def kind_of(entry: Entry) -> int:
-    """DECISION or EVENT."""
-    return DECISION if isinstance(entry, Decision) else EVENT
+    """DECISION, EVENT or ITEM."""
+    if isinstance(entry, Decision):
+        return DECISION
+    return ITEM if isinstance(entry, ItemChange) else EVENT
 
 
 def encode(entry: Entry) -> bytes:
     """The bytes of an entry; InvalidInput where it cannot be written down exactly."""
-    packed = _pack_decision(entry) if isinstance(entry, Decision) else _pack_event(entry)
     try:
-        return _seal(kind_of(entry), _encoder.encode(packed))
+        return _seal(kind_of(entry), _encoder.encode(_packed(entry)))
     except (UnicodeEncodeError, OverflowError) as error:
         raise InvalidInput(f"{id_of(entry)!a} cannot be stored: {error}. Mend that value") from None
 
@@ -110,6 +136,8 @@ def decode(blob: bytes) -> Entry:
             return _unpack_decision(_decisions.decode(body))
         if kind == EVENT:
             return _unpack_event(_events.decode(body))
+        if kind == ITEM:
+            return _unpack_change(_changes.decode(body))
     except (msgspec.DecodeError, ValueError, OverflowError) as error:
         raise JournalError(f"an entry is damaged: {error}. {_REMEDY}") from error
     raise JournalError(f"an entry is of unknown kind {kind}. {_REMEDY}")
@@ -153,6 +181,12 @@ def _unseal(blob: bytes) -> tuple[int, bytes]:
     if crc32(body) != checksum:
         raise JournalError(f"an entry is damaged: its checksum does not match its content. {_REMEDY}")
     return kind, body
+
+
+def _packed(entry: Entry) -> msgspec.Struct:
+    if isinstance(entry, Decision):
+        return _pack_decision(entry)
+    return _pack_change(entry) if isinstance(entry, ItemChange) else _pack_event(entry)
 
 
 def _pack_decision(decision: Decision) -> _Decision:
@@ -251,6 +285,48 @@ def _unpack_event(packed: _Event) -> Event:
         session_id=packed.session_id,
         decision_id=packed.decision_id,
         position=packed.position,
+    )
+
+
+def _pack_change(change: ItemChange) -> _ItemChange:
+    item = change.item
+    return _ItemChange(
+        change_id=change.change_id,
+        time_us=to_us(change.time),
+        item_id=change.item_id,
+        item=None
+        if item is None
+        else _Item(
+            title=item.title,
+            description=item.description,
+            category=item.category,
+            brand=item.brand,
+            price=None if item.price is None else float(item.price),
+            currency=item.currency,
+            image=item.image,
+            link=item.link,
+            available=item.available,
+            created_us=None if item.created_at is None else to_us(item.created_at),
+            attributes=item.attributes,
+        ),
+        encoder=change.encoder,
+        vector=_raw_or_none(change.vector, "f4", "vector"),
+    )
+
+
+def _unpack_change(packed: _ItemChange) -> ItemChange:
+    item = None
+    if packed.item is not None:
+        values = msgspec.structs.asdict(packed.item)
+        created_us = values.pop("created_us")
+        item = Item(packed.item_id, created_at=None if created_us is None else from_us(created_us), **values)
+    return ItemChange(
+        change_id=packed.change_id,
+        time=from_us(packed.time_us),
+        item_id=packed.item_id,
+        item=item,
+        encoder=packed.encoder,
+        vector=_array_or_none(packed.vector, "f4"),
     )
 
 

@@ -15,11 +15,13 @@ from honeyguide.journal.protocol import (
     Entry,
     Erased,
     Erasure,
+    ItemChange,
     Record,
     check_feedback,
     check_limit,
     check_offset,
     id_of,
+    subject_of,
 )
 from honeyguide.types import Decision, Event, State
 
@@ -76,8 +78,9 @@ class MemoryJournal:
 
     def counts(self) -> Counts:
         """How many entries there are."""
-        decisions = sum(kind is Decision for kind, _ in self._entries)
-        return Counts(decisions, len(self._entries) - decisions, len(self._records) - len(self._entries))
+        kinds = [kind for kind, _ in self._entries]
+        erased = len(self._records) - len(kinds)
+        return Counts(kinds.count(Decision), kinds.count(Event), erased, kinds.count(ItemChange))
 
     def save_state(self, offset: int, state: State) -> None:
         """Keep a learner's state and the offset it stands at."""
@@ -110,7 +113,7 @@ class MemoryJournal:
             return Counts(sorts.count(Decision), sorts.count(Event), sorts.count(Erased))
 
     def _erase(self, user_id: str) -> Erasure:
-        gone = {key: place for key, place in self._entries.items() if place[1].user_id == user_id}
+        gone = {key: place for key, place in self._entries.items() if subject_of(place[1]) == user_id}
         for key, (offset, entry) in gone.items():
             self._records[bisect_left(self._records, offset, key=_offset)] = Record(
                 offset, Erased(entry.time)
@@ -144,4 +147,5 @@ def _offset(record: Record) -> int:
 
 
 def _is_old(record: Record, before: datetime, until: int) -> bool:
-    return record.offset <= until and record.entry.time < before
+    dropped = not isinstance(record.entry, ItemChange)  # no state stands for those
+    return dropped and record.offset <= until and record.entry.time < before

@@ -22,6 +22,7 @@ from honeyguide.journal.codec import (
     DECISION,
     ERASED,
     EVENT,
+    ITEM,
     decode,
     decode_state,
     encode,
@@ -42,6 +43,7 @@ from honeyguide.journal.protocol import (
     check_limit,
     check_offset,
     id_of,
+    subject_of,
 )
 from honeyguide.types import Decision, Event, State
 
@@ -92,7 +94,7 @@ class PostgresJournal:
     def counts(self) -> Counts:
         """How many entries there are."""
         found = self._link.transaction(_count)
-        return Counts(found.get(DECISION, 0), found.get(EVENT, 0), found.get(ERASED, 0))
+        return Counts(*(found.get(kind, 0) for kind in (DECISION, EVENT, ERASED, ITEM)))
 
     def save_state(self, offset: int, state: State) -> None:
         """Keep a learner's state and the offset it stands at, both or neither, in place of the last."""
@@ -129,7 +131,7 @@ class PostgresJournal:
 
         On return no byte of it is left in the database's tables, as after an erasure.
         """
-        old, values = '"offset" <= %s AND time_us < %s', (kept[0], to_us(before))
+        old, values = '"offset" <= %s AND time_us < %s AND kind <> %s', (kept[0], to_us(before), ITEM)
         found = self._remove(old, values, (f"DELETE FROM entries WHERE {old}", values), kept)
         return Counts(found.get(DECISION, 0), found.get(EVENT, 0), found.get(ERASED, 0))
 
@@ -202,9 +204,9 @@ def _append(connection: Listening, keyed: Sequence[tuple[bytes, Entry, bytes]]) 
         if isinstance(entry, Event) and entry.decision_id is not None:
             check_feedback(entry, _shown(entry.decision_id, known))
         known[key] = blob
-        new.append(
-            (last + len(new) + 1, kind_of(entry), key, _digest(0, entry.user_id), to_us(entry.time), blob)
-        )
+        user = subject_of(entry)
+        user_key = None if user is None else _digest(0, user)
+        new.append((last + len(new) + 1, kind_of(entry), key, user_key, to_us(entry.time), blob))
     if new:
         _insert(connection, new)
     return len(new)

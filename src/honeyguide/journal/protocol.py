@@ -1,8 +1,8 @@
 """The journal's contract: acknowledged means durable, one effect per id, and a subject can be erased.
 
-An entry is a decision or an event, and has an offset. Feedback is an event with a `decision_id`; its decision
-comes before it. Where a user was erased an `Erased` stays: when the entry was, and nothing about whom. What was
-dropped for its age leaves nothing; the learner's state that is saved with it stands for it.
+An entry is a decision, an event or a change of an item, and has an offset. Feedback is an event with a `decision_id`;
+its decision comes before it. Where a user was erased an `Erased` stays: when the entry was, and nothing about whom.
+What was dropped for its age leaves nothing; the learner's state that is saved with it stands for it.
 """
 
 from __future__ import annotations
@@ -12,10 +12,36 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeAlias
 
+from honeyguide.data.item import Item
 from honeyguide.errors import InvalidInput
-from honeyguide.types import Decision, Event, State
+from honeyguide.types import Decision, Event, State, Vectors, check_utc
 
-Entry: TypeAlias = Decision | Event
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ItemChange:
+    """An item as it was put into the shop while it served, or that it was deleted: `item` is None then.
+
+    `vector` (d,) is what the encoder of that version made of its text, so that nobody has to read it again.
+    """
+
+    change_id: str
+    time: datetime
+    item_id: str
+    item: Item | None = None
+    encoder: str = ""
+    vector: Vectors | None = None
+
+    def __post_init__(self) -> None:
+        check_utc(self.time)
+        if not self.change_id or not self.item_id:
+            raise InvalidInput(
+                f"change_id and item_id must not be empty, got {self.change_id!r}, {self.item_id!r}"
+            )
+        if self.item is not None and self.item.item_id != self.item_id:
+            raise InvalidInput(f"a change of item {self.item_id!r} cannot put {self.item.item_id!r}")
+
+
+Entry: TypeAlias = Decision | Event | ItemChange
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +66,8 @@ class Counts:
     decisions: int
     events: int
     erased: int
+    items: int = 0
+    """Changes of items."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +79,7 @@ class Erasure:
 
 
 class Journal(Protocol):
-    """Decisions and events in the order in which they were acknowledged.
+    """Decisions, events and changes of items in the order in which they were acknowledged.
 
     A handle that was open while another one erased or dropped can append and look up; JournalChanged where it reads
     on or saves a state, for what its reader holds may include what is gone.
@@ -101,7 +129,7 @@ class Journal(Protocol):
         ...
 
     def drop(self, before: datetime, *, kept: tuple[int, State]) -> Counts:
-        """Remove every entry of before that time, as far as the offset of `kept`; how many there were.
+        """Remove decisions and events of before that time, as far as the offset of `kept`; how many there were.
 
         `kept` is that offset and the state of a learner there, which from now on stands for them; it takes the place
         of the saved state, all together or nothing. Feedback that is younger than its decision's age stays.
@@ -129,7 +157,14 @@ def check_feedback(event: Event, decision: Decision) -> None:
 
 def id_of(entry: Entry) -> str:
     """The id by which an entry counts once among the entries of its sort."""
-    return entry.decision_id if isinstance(entry, Decision) else entry.event_id
+    if isinstance(entry, Decision):
+        return entry.decision_id
+    return entry.change_id if isinstance(entry, ItemChange) else entry.event_id
+
+
+def subject_of(entry: Entry) -> str | None:
+    """The id of the user whom an entry is about; None where it is about an item."""
+    return None if isinstance(entry, ItemChange) else entry.user_id
 
 
 def check_limit(after: int, limit: int | None) -> None:

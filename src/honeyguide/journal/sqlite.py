@@ -20,6 +20,7 @@ from honeyguide.journal.codec import (
     DECISION,
     ERASED,
     EVENT,
+    ITEM,
     decode,
     decode_state,
     encode,
@@ -39,6 +40,7 @@ from honeyguide.journal.protocol import (
     check_limit,
     check_offset,
     id_of,
+    subject_of,
 )
 from honeyguide.journal.schema import connect, explained, rows, transaction
 from honeyguide.types import Decision, Event, State
@@ -99,7 +101,7 @@ class SqliteJournal:
         with self._guarded():
             query = "SELECT kind, count(*) FROM entries GROUP BY kind"
             found = dict(self._rows(query))
-        return Counts(found.get(DECISION, 0), found.get(EVENT, 0), found.get(ERASED, 0))
+        return Counts(*(found.get(kind, 0) for kind in (DECISION, EVENT, ERASED, ITEM)))
 
     def save_state(self, offset: int, state: State) -> None:
         """Keep a learner's state and the offset it stands at, both or neither, in place of the last."""
@@ -140,12 +142,13 @@ class SqliteJournal:
         """
         offset, blob = kept[0], encode_state(kept[1])
         with self._writing():
-            query = "SELECT kind, count(*) FROM entries WHERE offset <= ? AND time_us < ? GROUP BY kind"
-            found = dict(self._rows(query, offset, to_us(before)))
+            which, values = "offset <= ? AND time_us < ? AND kind <> ?", (offset, to_us(before), ITEM)
+            found = dict(
+                self._rows(f"SELECT kind, count(*) FROM entries WHERE {which} GROUP BY kind", *values)
+            )
             if found:
                 self._keep(offset, blob)
-                gone = "DELETE FROM entries WHERE offset <= ? AND time_us < ?"
-                self._connection.execute(gone, (offset, to_us(before)))
+                self._connection.execute(f"DELETE FROM entries WHERE {which}", values)
                 self._mark()
         with self._guarded():
             self._erasures += bool(found)
@@ -169,7 +172,7 @@ class SqliteJournal:
             check_feedback(entry, self.decision(entry.decision_id))
         self._connection.execute(
             "INSERT INTO entries (kind, id, user_id, time_us, body) VALUES (?, ?, ?, ?, ?)",
-            (kind, name, entry.user_id, to_us(entry.time), blob),
+            (kind, name, subject_of(entry), to_us(entry.time), blob),
         )
         return 1
 

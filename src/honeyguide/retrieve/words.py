@@ -17,9 +17,12 @@ _K1, _B = 1.2, 0.4  # a title says a word once, and is long because the thing is
 
 
 class WordIndex:
-    """Okapi BM25 (Robertson and Zaragoza, 2009) over texts in any script that parts its words."""
+    """Okapi BM25 (Robertson and Zaragoza, 2009) over texts in any script that parts its words.
 
-    def __init__(self, texts: Sequence[str]) -> None:
+    `beside` another index it weighs words as that one does: the scores of both can then be compared.
+    """
+
+    def __init__(self, texts: Sequence[str], *, beside: WordIndex | None = None) -> None:
         if isinstance(texts, str):
             raise InvalidInput(f"WordIndex takes a sequence of texts, got the bare string {texts[:40]!r}")
         self._known: dict[str, int] = {}
@@ -32,9 +35,21 @@ class WordIndex:
         length = np.bincount(item_of, weights=times, minlength=n)
         having = np.bincount(word_of, minlength=len(self._known))
         rarity = np.log1p((n - having + 0.5) / (having + 0.5))
-        shrunk = _K1 * (1 - _B + _B * length / max(float(length.mean()) if n else 0.0, 1e-9))
+        usual = max(float(length.mean()) if n else 0.0, 1e-9)
+        if beside is not None:
+            usual, rarity = beside._usual, beside._rarities(list(self._known))
+        self._texts: int = n
+        self._usual: float = usual
+        self._rarity: Floats = rarity
+        shrunk = _K1 * (1 - _B + _B * length / usual)
         weight = rarity[word_of] * times * (_K1 + 1) / (times + shrunk[item_of])
         self._weights = csr_array((weight, (word_of, item_of)), shape=(len(self._known), n))
+
+    def _rarities(self, words: Sequence[str]) -> Floats:
+        """(m,): how much some words weigh; what is in none of the texts weighs most."""
+        unseen = np.log1p((self._texts + 0.5) / 0.5)
+        known = (self._known.get(word) for word in words)
+        return np.array([unseen if at is None else self._rarity[at] for at in known], dtype=np.float64)
 
     def scores(self, query: str) -> Floats:
         """(n,): how well each text has the query's words; 0 where it has none of them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 import traceback
@@ -19,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from honeyguide.serve import deciding, knowing, recording, scripts
+from honeyguide.serve import deciding, knowing, recording, scripts, stocking
 from honeyguide.serve.auth import Key, Keys
 from honeyguide.serve.docs import page
 from honeyguide.serve.endpoint import Bare, Endpoint
@@ -30,6 +31,7 @@ from honeyguide.serve.metrics import Metrics
 from honeyguide.serve.openapi import openapi
 from honeyguide.serve.personalizer import Personalizer
 from honeyguide.serve.problems import (
+    BUSY,
     MEDIA_TYPE,
     NO_ROUTE,
     NO_SCOPE,
@@ -44,6 +46,7 @@ from honeyguide.serve.worker import Worker
 from honeyguide.shop.honeyguide import Honeyguide
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_MOST_PREPARING = 8
 _log = logging.getLogger("honeyguide.serve")
 _JSON = "application/json"
 _POLICY = {
@@ -119,7 +122,7 @@ def endpoints() -> tuple[Endpoint, ...]:
         personalizer.forget(user_id)
         gorse.forget(user_id)
 
-    own = (*deciding.ENDPOINTS, *recording.ENDPOINTS, *knowing.endpoints(forget))
+    own = (*deciding.ENDPOINTS, *recording.ENDPOINTS, *stocking.ENDPOINTS, *knowing.endpoints(forget))
     return own + personalizer.endpoints + gorse.endpoints
 
 
@@ -133,6 +136,7 @@ class _Service:
         self._worker = worker
         self._keys = keys
         self._rates = Rates()
+        self._preparing, self._one_at_once = 0, asyncio.Lock()
         self._clock = clock
         self._tracing = tracing
 
@@ -146,6 +150,8 @@ class _Service:
             try:
                 key = self._admitted(request, endpoint)
                 asked = await _asked(endpoint, decoder, request)
+                if endpoint.prepare is not None:
+                    asked = await self._prepared(endpoint.prepare, asked)
                 told, entries = await self._worker.submit(endpoint, asked, marks)
                 content = b"" if told is None else _encode(told.body if isinstance(told, Bare) else told)
                 response = Response(content, endpoint.status, media_type=None if told is None else _JSON)
@@ -158,6 +164,16 @@ class _Service:
             return response
 
         return Route(endpoint.path, answer, methods=[endpoint.method], name=endpoint.name)
+
+    async def _prepared(self, prepare: Callable[[Honeyguide, Any], Struct], asked: Struct) -> Struct:
+        if self._preparing >= _MOST_PREPARING:
+            raise Refusal(BUSY, "too many requests are being read: try again", headers={"retry-after": "1"})
+        self._preparing += 1
+        try:
+            async with self._one_at_once:  # it may take every core
+                return await asyncio.to_thread(prepare, self._worker.shop, asked)
+        finally:
+            self._preparing -= 1
 
     async def ready(self, request: Request) -> Response:
         """Whether requests are served now."""
@@ -212,7 +228,7 @@ async def _asked(endpoint: Endpoint, decoder: msgspec.json.Decoder[Any], request
     if not endpoint.has_body:
         values = {**request.query_params, **request.path_params}
         return msgspec.convert(values, endpoint.asks, strict=False)
-    body = await body_of(request)
+    body = await body_of(request, largest=endpoint.largest)
     if issubclass(endpoint.asks, Bare):
         return endpoint.asks(decoder.decode(body))
     if not request.path_params:

@@ -52,6 +52,11 @@ _EXAMPLES: dict[str, Any] = {
         ]
     },
     "collect": {"events": [_SEEN]},
+    "put_items": {
+        "items": [
+            {"item_id": "sku-new", "title": "Linden honey 500 g", "category": "Pantry > Honey", "price": 8.5}
+        ]
+    },
     "search": {"query": "honey", "user_id": "user-17"},
     "rank": {
         "eventId": "event-1",
@@ -149,7 +154,8 @@ def _kind(of: dict[str, Any], schemas: dict[str, Any]) -> str:
 
 
 def _curl(endpoint: Endpoint) -> str:
-    path = endpoint.template.replace("{user_id}", "user-17").replace("{eventId}", "event-1")
+    path = endpoint.template.replace("{item_id}", "sku-new")
+    path = path.replace("{user_id}", "user-17").replace("{eventId}", "event-1")
     if endpoint.name == "similar":
         path += "?item_id=sku-42"
     if not endpoint.has_body:

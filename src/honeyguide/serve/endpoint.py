@@ -16,6 +16,8 @@ from honeyguide.shop.honeyguide import Honeyguide
 
 Scope: TypeAlias = Literal["read", "decide", "write", "collect", "admin"]
 
+LARGEST = 1_000_000
+"""Bytes of a body, of most requests."""
 AHEAD = timedelta(minutes=5)
 """How far a caller's clock may be ahead: a time beyond would close the reward windows of everybody's pages."""
 
@@ -52,8 +54,9 @@ class Endpoint:
     """One route of the API.
 
     What it asks comes from the path and, where it has one, from the body (`asks`, read by `reads` where they differ),
-    else from the query. Without `answers` the answer is empty. Requests of one `key` are served one after the other;
-    what is `alone` shares its turn with no other.
+    else from the query; a body has at most `largest` bytes. Without `answers` the answer is empty. What takes long is
+    done before, on another thread: `work` gets what `prepare` made of what was asked. Requests of one `key` are
+    served one after the other; what is `alone` shares its turn with no other.
     """
 
     name: str
@@ -68,6 +71,8 @@ class Endpoint:
     reads: type[Struct] | None = None
     key: Callable[[Any], str | None] = no_key
     alone: bool = False
+    prepare: Callable[[Honeyguide, Any], Struct] | None = None
+    largest: int = LARGEST
 
     @property
     def has_body(self) -> bool:

@@ -10,10 +10,8 @@ from urllib.parse import unquote_to_bytes
 from starlette.requests import ClientDisconnect, Request
 
 from honeyguide.serve.auth import Key
+from honeyguide.serve.endpoint import LARGEST as LARGEST
 from honeyguide.serve.problems import NO_JSON, NO_JSON_TYPE, TOO_LARGE, TOO_MANY, TOO_SLOW, Refusal
-
-LARGEST = 1_000_000
-"""Bytes of a body."""
 
 
 @dataclass(slots=True)

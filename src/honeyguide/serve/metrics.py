@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from honeyguide.journal.protocol import Entry
+from honeyguide.journal.protocol import Entry, ItemChange
 from honeyguide.serve.worker import Worker
 from honeyguide.types import Decision
 
@@ -41,6 +41,9 @@ class Metrics:
         self._rewards = Counter(
             "honeyguide_rewards", "Feedback on pages by kind.", ["kind"], registry=self._registry
         )
+        self._items = Counter(
+            "honeyguide_item_changes", "Items put and deleted.", ["change"], registry=self._registry
+        )
         self._levels = Histogram(
             "honeyguide_exploration_level",
             "How much of the posterior's width pages acted on.",
@@ -65,6 +68,9 @@ class Metrics:
             if isinstance(entry, Decision):
                 self._decisions.inc()
                 self._levels.observe(entry.plan.level)
+                continue
+            if isinstance(entry, ItemChange):
+                self._items.labels("delete" if entry.item is None else "put").inc()
                 continue
             self._events.labels(entry.kind).inc()
             if entry.decision_id is not None:

@@ -11,7 +11,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from threading import Condition, Thread
@@ -25,7 +25,7 @@ from honeyguide.serve.endpoint import Draft, Endpoint
 from honeyguide.serve.problems import BUSY, Refusal
 from honeyguide.serve.renewal import Renewal
 from honeyguide.serve.tracing import Marks
-from honeyguide.shop.honeyguide import Honeyguide
+from honeyguide.shop.honeyguide import Honeyguide, unwatched
 
 _log = logging.getLogger("honeyguide.serve")
 _DAY_S = 86_400.0
@@ -237,7 +237,7 @@ def _drafted(shop: Honeyguide, job: Job) -> Draft | Exception:
         try:
             return job.endpoint.work(shop, job.asked)
         finally:
-            shop.watch = nullcontext
+            shop.watch = unwatched
     except Exception as error:
         return error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -44,9 +45,12 @@ class Beliefs:
         self.model = model
         self.fitted = fitted
         leaves = len(model.items.top_of_leaf)
-        self._typical = [_typical(model, leaf) for leaf in range(leaves)]
         taken = np.bincount(model.items.leaf, weights=model.items.taken, minlength=leaves) + 1.0
         self._base: Floats = taken / taken.sum()
+
+    @cached_property
+    def _typical(self) -> list[Rows]:
+        return [_typical(self.model, leaf) for leaf in range(len(self.model.items.top_of_leaf))]
 
     def of(
         self, posterior: UserPosterior, user_id: str, history: History, now_us: int
@@ -86,7 +90,7 @@ class Beliefs:
         forecast, model = self.fitted.forecast, self.fitted.sequence
         if forecast is None or model is None:
             return self._base
-        return np.asarray(forecast.chances(model, sequence_of(history, now_us))[0])
+        return np.asarray(forecast.chances(model, sequence_of(history, model.items, now_us))[0])
 
     def _ids(self, rows: Sequence[int]) -> tuple[str, ...]:
         return tuple(self.fitted.catalog.ids[row] for row in rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from itertools import pairwise
 
 import numpy as np
@@ -18,6 +19,10 @@ OWN, INTERESTS, POPULAR, SIMILAR = 0.5, 0.25, 0.1, 0.1
 NEXT = 0.1
 """What is likely next by the sequence model, where it is to be seen, in the place of half of what is similar and of a
 fifth of what lies in the user's interests."""
+PUT = 0.1
+"""What was put after the fit, where there is any: nobody took it yet, so no other way leads to it.
+
+The shares above are then of the rest."""
 _POOL = (
     5_000  # similar items are looked for among this many of the most popular: the tail is reached by interest
 )
@@ -38,6 +43,16 @@ class CandidateSource:
         starts = np.searchsorted(self.items.leaf[by_leaf], np.arange(len(self.items.top_of_leaf) + 1))
         self._shelves = [by_leaf[a:b] for a, b in pairwise(starts)]
         self._shelf_pull = np.array([self.items.popularity[shelf[:20]].sum() for shelf in self._shelves])
+        self._asked = size
+        self._put = np.empty(0, dtype=np.int64)
+
+    def restocked(self, model: ShopperModel, put: Rows) -> CandidateSource:
+        """The same for a shop in which the items at `put` (m,) stand behind the fitted ones, and may be shown."""
+        source = copy(self)
+        source.model, source.items = model, model.items
+        source.size = min(self._asked, len(model.items))
+        source._put = put
+        return source
 
     def rows(
         self,
@@ -48,25 +63,42 @@ class CandidateSource:
         allowed: NDArray[np.bool_] | None = None,
         limits: Limits | None = None,
         first: Rows | None = None,
+        risen: Rows | None = None,
     ) -> Rows:
         """(min(size, allowed),) distinct rows; `allowed` (n,) leaves out what may not be shown.
 
-        The rows of `first` are among them. `limits` are over all n items: there are then no more candidates of a
+        The rows of `first` are among them; `risen` are those that were put and are liked, the most liked first.
+        `limits` are over all n items: there are then no more candidates of a
         group than a page may hold, so that whatever is drawn keeps to them.
         """
         basket = _Basket(len(self.items), self.size, allowed, limits)
         if first is not None:
             basket.add(first, 1.0)
-        basket.add(self._own(history, now_us), OWN)
+        rest = 1.0
+        if len(self._put):
+            basket.add(self._arrived(history, rng, risen), PUT)
+            rest -= PUT
+        basket.add(self._own(history, now_us), OWN * rest)
         following = NEXT if self.model.sees_next else 0.0
-        basket.add(self._next(history, basket.taken, now_us), following)
-        basket.add(self._interests(history), INTERESTS - following / 2)
-        basket.add(self._popular[: 4 * self.size], POPULAR)
-        basket.add(self._similar(history, basket.taken), SIMILAR - following / 2)
+        basket.add(self._next(history, basket.taken, now_us), following * rest)
+        basket.add(self._interests(history), (INTERESTS - following / 2) * rest)
+        basket.add(self._popular[: 4 * self.size], POPULAR * rest)
+        basket.add(self._similar(history, basket.taken), (SIMILAR - following / 2) * rest)
         basket.add(self._new_ground(history, rng), 1.0)
         if basket.room:  # a small or heavily filtered shop: anything that may be shown
             basket.add(self._popular, 1.0)
+            basket.add(self._put, 1.0)
         return basket.rows()
+
+    def _arrived(self, history: History, rng: np.random.Generator, risen: Rows | None) -> Rows:
+        """What was put: at most half by what is liked, the rest drawn, rather of the user's interests."""
+        pull = self.model.interest_weight(history) + 1 / len(self._shelves)
+        # drawn without replacement, in proportion to the pull
+        drawn = np.argsort(-(np.log(pull)[self.items.leaf[self._put]] + rng.gumbel(size=len(self._put))))
+        if risen is None:
+            return self._put[drawn]
+        liked = risen[: round(PUT * self.size / 2)]
+        return np.concatenate([liked, np.setdiff1d(self._put[drawn], liked, assume_unique=True)])
 
     def _own(self, history: History, now_us: int) -> Rows:
         weeks = np.maximum(now_us - history.last_us, 0) / WEEK_US

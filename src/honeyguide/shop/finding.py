@@ -59,8 +59,25 @@ class Finding:
         """What reads queries, by the version that read the catalogue."""
         from honeyguide.plm.serving import open_encoder
 
-        version = str(self._load(TEXTS).meta["encoder"])
-        return open_encoder(artifacts.load(self.models, "encoder", version), prompt="query")
+        return open_encoder(artifacts.load(self.models, "encoder", self.read_by), prompt="query")
+
+    @cached_property
+    def read_by(self) -> str:
+        """The version of the encoder that read the catalogue; NotReady where there is none."""
+        return str(self._load(TEXTS).meta["encoder"])
+
+    @cached_property
+    def reader(self) -> Encoder:
+        """What read the catalogue, and reads what is put into it; NotReady."""
+        from honeyguide.plm.serving import open_encoder
+
+        if self.encoder.version == self.read_by:  # it reads queries and items alike
+            return self.encoder
+        return open_encoder(artifacts.load(self.models, "encoder", self.read_by))
+
+    def seen_from_centre(self, vectors: Vectors) -> Vectors:
+        """(m, d): an encoder's vectors of items' texts as `text_vectors` has them."""
+        return _from(self._texts[2], vectors)
 
     def _load(self, name: str) -> Artifact:
         try:
@@ -70,6 +87,45 @@ class Finding:
         if found.meta["catalog"] != self._catalog:
             raise NotReady("the catalogue has changed since the shop was fitted. Run: honeyguide fit")
         return found
+
+
+class StockedFinding(Finding):
+    """The same of a shop whose items at `rows` (m,) were put after the fit, with (m, d) `vectors` of their texts.
+
+    It has as many items as `first_us`, which says when each came that stands behind the fitted ones.
+    """
+
+    def __init__(self, base: Finding, rows: Rows, vectors: Vectors, first_us: Rows) -> None:
+        super().__init__(base.models, base.items, base._catalog)
+        self._base = base
+        self._rows, self._read, self._first_us = rows, vectors, first_us
+
+    @cached_property
+    def related(self) -> Related:
+        """What is taken together; of what is new nothing is known yet."""
+        return self._base.related.longer(self._first_us)
+
+    def text_likeness(self, vector: Vectors) -> Vectors:
+        """(n,): the cosine of a vector (d,) with each item's text."""
+        found = np.concatenate([self._base.text_likeness(vector), np.zeros(len(self._first_us), np.float32)])
+        found[self._rows] = self._given @ vector
+        return found
+
+    def text_vectors(self, rows: Rows) -> Vectors:
+        """(r, d): the vectors of some items' texts."""
+        at = np.minimum(np.searchsorted(self._rows, rows), len(self._rows) - 1)
+        put = self._rows[at] == rows
+        found = np.empty((len(rows), self._read.shape[1]), dtype=np.float32)
+        found[put], found[~put] = self._given[at[put]], self._base.text_vectors(rows[~put])
+        return found
+
+    def query_vector(self, query: str) -> Vectors:
+        """(d,): what the encoder makes of a query."""
+        return self._base.query_vector(query)
+
+    @cached_property
+    def _given(self) -> Vectors:
+        return self._base.seen_from_centre(self._read)
 
 
 def _from(centre: Vectors, vectors: Vectors) -> Vectors:

@@ -14,18 +14,18 @@ from uuid import uuid4
 import numpy as np
 
 from honeyguide.config import Rules, Settings
+from honeyguide.data.item import Item
 from honeyguide.data.table import to_us
 from honeyguide.errors import InvalidInput, JournalChanged
 from honeyguide.explore.decide import Request, decide, stream
 from honeyguide.explore.diverse import Inner
-from honeyguide.interests.users import DAY_US, History
+from honeyguide.interests.users import DAY_US, History, ShopperModel
 from honeyguide.journal.open import open_journal
-from honeyguide.journal.protocol import Counts, Entry, Erasure, Journal
+from honeyguide.journal.protocol import Counts, Entry, Erasure, ItemChange, Journal
 from honeyguide.shop.asked import candidate_rows, check_drawn, check_shown, check_user, ranked_rows
-from honeyguide.shop.beliefs import Beliefs, UserInterest
-from honeyguide.shop.candidates import CandidateSource, within
+from honeyguide.shop.beliefs import UserInterest
+from honeyguide.shop.candidates import within
 from honeyguide.shop.erasing import without
-from honeyguide.shop.explain import Explainer
 from honeyguide.shop.learning import Learning
 from honeyguide.shop.models import Fitted, current_version, load_fitted
 from honeyguide.shop.offer import offer
@@ -41,10 +41,11 @@ from honeyguide.shop.recommend import (
     scorer_by,
     with_pins,
 )
-from honeyguide.shop.related import Neighbour, Neighbours
-from honeyguide.shop.rules import RuleBook, Ruling
-from honeyguide.shop.search import Search
+from honeyguide.shop.related import Neighbour
+from honeyguide.shop.rules import Ruling
 from honeyguide.shop.split import SHOPS_OWN, apprentice_split, experiment_split, labelled
+from honeyguide.shop.stock import ReadTexts, changes_of, deletions_of, read_texts
+from honeyguide.shop.view import View
 from honeyguide.shop.workspace import Workspace
 from honeyguide.types import Decision, Event, EventKind, Floats, Policy, Rows
 
@@ -52,6 +53,11 @@ from honeyguide.types import Decision, Event, EventKind, Floats, Policy, Rows
 def utc_now() -> datetime:
     """The wall clock: the one default that is not passed in, for callers who live in real time."""
     return datetime.now(UTC)  # noqa: TID251 - everything below takes the time as an argument
+
+
+def unwatched(part: str) -> AbstractContextManager[None]:
+    """Nobody is told of a page's parts."""
+    return nullcontext()
 
 
 _DAY = timedelta(days=1)
@@ -64,23 +70,13 @@ class Honeyguide:
         self, settings: Settings, fitted: Fitted, journal: Journal, *, clock: Callable[[], datetime] = utc_now
     ) -> None:
         self.settings = settings
-        self.fitted = fitted
         self.journal = journal
         self.clock = clock
-        self.watch: Callable[[str], AbstractContextManager[None]] = (
-            nullcontext  # told of a page's parts by name
-        )
-        self.model = fitted.shopper_model(settings)
-        self._source = CandidateSource(self.model, size=settings.explore.candidates)
-        self._wide = CandidateSource(self.model, size=WIDE * settings.explore.candidates)
-        self._explainer = Explainer(self.model, fitted.taxonomy)
-        self._beliefs = Beliefs(self.model, fitted)
-        self._neighbours = Neighbours(fitted.catalog, fitted.finding)
-        self._search = Search(fitted.catalog, fitted.finding)
-        self._book = RuleBook(fitted.catalog, fitted.finding.items, settings.rules)
+        self.watch: Callable[[str], AbstractContextManager[None]] = unwatched
+        """Told of a page's parts by name."""
         self._experiment = experiment_split(settings)
         self._apprentice = apprentice_split(settings)
-        self._learning = Learning(settings, fitted, journal, self.model)
+        self._learning = Learning(settings, fitted, journal)
 
     @classmethod
     def open(
@@ -94,6 +90,20 @@ class Honeyguide:
         workspace = Workspace.at(folder)
         fitted = load_fitted(workspace.models, workspace.items)
         return cls(workspace.settings, fitted, open_journal(store or workspace.store), clock=clock)
+
+    @property
+    def _view(self) -> View:
+        return self._learning.view
+
+    @property
+    def fitted(self) -> Fitted:
+        """The shop as it was fitted, with the items that were put since."""
+        return self._view.fitted
+
+    @property
+    def model(self) -> ShopperModel:
+        """What turns a user's history into what a policy sees."""
+        return self._view.model
 
     @property
     def policy(self) -> Inner:
@@ -168,12 +178,16 @@ class Honeyguide:
         usual, ranked, policy = self.settings.explore.k, None, self.policy_of(user_id)
         if ranking is not None:
             ranked = ranked_rows(self.fitted.catalog, ranking, k=k, exclude=exclude, rules=rules)
+            self._view.book.check_there(ranked)
             usual = min(usual, len(ranked))
             if self._apprentice.arm_named(user_id) == SHOPS_OWN:
                 ruling = replace(ruling, pins=dict(enumerate(ranked[: usual if k is None else k].tolist())))
-        among = None if candidates is None else candidate_rows(self.fitted.catalog, candidates, ranking)
+        among = None
+        if candidates is not None:
+            among = candidate_rows(self.fitted.catalog, candidates, ranking)
+            self._view.book.check_there(among)
         with self.watch("candidates"):
-            rows = self._candidates(history, now_us, rng, ruling, ranked, among)
+            rows = self._candidates(user_id, history, now_us, rng, ruling, ranked, among)
             horizon, moves = self.settings.explore.horizon_days, self.fitted.transitions
             offered = offer(
                 self.model, user_id, history, rows, now_us, horizon_days=horizon, transitions=moves
@@ -188,7 +202,7 @@ class Honeyguide:
                 pins=ruling.places(rows, size),
                 request=Request(name, time, surface, labelled(policy.name, splits), self.fitted.version),
                 rng=rng,
-                explain=self._explainer.of(history, rows, offered.features, now_us),
+                explain=self._view.explainer.of(history, rows, offered.features, now_us),
             )
 
     def feedback(
@@ -260,6 +274,41 @@ class Honeyguide:
         """Whether another fit than this one lies in the workspace now; NoArtifact, DamagedArtifact."""
         return current_version(self.fitted.finding.models) != self.fitted.version
 
+    def put_items(self, items: Sequence[Item], *, now: datetime | None = None) -> int:
+        """Put items into the shop: it can show them at once, and so can all that serve it; how many that changed.
+
+        An item of a known id becomes what is said now, whole, and one that was deleted is there again. What its text
+        says changes with it; how often it was taken and what it is taken along with are counted by the next fit.
+        JournalError.
+        """
+        return self.record(self.arrivals(items, self.read_texts(items), now=now))
+
+    def delete_items(self, item_ids: Sequence[str], *, now: datetime | None = None) -> int:
+        """Take items out of the shop: no page or list holds them from now on; how many were there; UnknownItem.
+
+        What was shown of them can still be reacted to, and what was learned from them stays.
+        """
+        return self.record(self.departures(item_ids, now=now))
+
+    def read_texts(self, items: Sequence[Item]) -> ReadTexts:
+        """What the language model reads of items that it has not read: all of `put_items` that takes long.
+
+        It may be done beside other work, in another thread.
+        """
+        return read_texts(self._learning.as_fitted, items)
+
+    def arrivals(
+        self, items: Sequence[Item], read: ReadTexts, *, now: datetime | None = None
+    ) -> tuple[ItemChange, ...]:
+        """What `put_items` writes down, not yet written."""
+        self._learning.catch_up()
+        return changes_of(self._learning.stock, items, read, now or self.clock())
+
+    def departures(self, item_ids: Sequence[str], *, now: datetime | None = None) -> tuple[ItemChange, ...]:
+        """What `delete_items` writes down, not yet written; UnknownItem."""
+        self._learning.catch_up()
+        return deletions_of(self._learning.stock, self.fitted, item_ids, now or self.clock())
+
     def save(self) -> None:
         """Store what was learned beside its journal offset, so that the next open begins there."""
         self._learning.save()
@@ -274,9 +323,7 @@ class Honeyguide:
         check_user(user_id)
         self._learning.catch_up()
         erasure = self._learning.erase(user_id)
-        self.fitted = without(self.fitted, user_id)
-        self._beliefs = Beliefs(self.model, self.fitted)
-        self._learning.take_over(self.fitted)
+        self._learning.take_over(without(self._learning.as_fitted, user_id))
         return erasure
 
     def forget(self, older_than: timedelta, *, now: datetime | None = None) -> Counts:
@@ -295,7 +342,7 @@ class Honeyguide:
         self._learning.catch_up()
         dropped = self._learning.drop((now or self.clock()) - older_than)
         if dropped != Counts(0, 0, 0):
-            self._learning = Learning(self.settings, self.fitted, self.journal, self.model)
+            self._learning = Learning(self.settings, self._learning.as_fitted, self.journal)
         return dropped
 
     def interests(
@@ -308,7 +355,7 @@ class Honeyguide:
         history = self.history(user_id)
         now_us = to_us(now or self.clock())
         posterior = self._learning.arms.belief_of(user_id).posterior
-        return self._beliefs.of(posterior, user_id, history, now_us)[:top]
+        return self._view.beliefs.of(posterior, user_id, history, now_us)[:top]
 
     def recommend(
         self,
@@ -327,14 +374,15 @@ class Honeyguide:
         """
         check_user(user_id)
         history, now_us = self.history(user_id), to_us(now or self.clock())
-        ruling = self._book.ruling(rules)
+        ruling = self._view.book.ruling(rules)
         rng = stream(self.settings.seed, f"recommend:{user_id}")
-        rows = with_pins(self._wide.rows(history, now_us, rng, allowed=ruling.allowed), ruling)
+        rows = self._view.wide.rows(history, now_us, rng, allowed=ruling.allowed, risen=self._risen(user_id))
+        rows = with_pins(rows, ruling)
         ranks = scorer or scorer_by(
             by, self._learning.arms.belief_of(user_id), self.model, self.fitted.heads, user_id
         )
         scores = ranks.scores(history, rows, now_us)
-        explain = self._explainer.of(history, rows, self.model.features(history, rows, now_us), now_us)
+        explain = self._view.explainer.of(history, rows, self.model.features(history, rows, now_us), now_us)
         why = tuple(explain(at, False) for at in range(len(rows)))
         return self._listed(scores, rows, why, ruling, k)
 
@@ -352,12 +400,12 @@ class Honeyguide:
         Only those they never took, unless `known` asks for all. NotReady where no sequence model was fitted.
         """
         check_user(user_id)
-        scorer, history, ruling = NextScorer(self.model), self.history(user_id), self._book.ruling(rules)
+        scorer, history, ruling = NextScorer(self.model), self.history(user_id), self._view.book.ruling(rules)
         rows = np.flatnonzero(ruling.allowed)
         if not known:
             rows = np.setdiff1d(rows, history.rows, assume_unique=True)
         now_us = to_us(now or self.clock())
-        rows = with_pins(best(scorer.scores(history, rows, now_us), rows, self._wide.size), ruling)
+        rows = with_pins(best(scorer.scores(history, rows, now_us), rows, self._view.wide.size), ruling)
         why = ("what others took next",) * len(rows)
         return self._listed(scorer.scores(history, rows, now_us), rows, why, ruling, k)
 
@@ -376,8 +424,8 @@ class Honeyguide:
         is popular comes first among what matches alike. InvalidInput, NotReady.
         """
         time, history = now or self.clock(), self.model.start()
-        ruling = self._book.ruling(rules)
-        found = self._search.matches(query, ruling.allowed)
+        ruling = self._view.book.ruling(rules)
+        found = self._view.search.matches(query, ruling.allowed)
         rows = with_pins(found.rows, ruling)
         want = self.fitted.items.popularity[rows].astype(np.float64)
         if user_id is not None:
@@ -395,12 +443,12 @@ class Honeyguide:
 
     def new(self, *, k: int = 10, rules: Rules | None = None) -> tuple[Listed, ...]:
         """At most `k` items that came into the shop last, or were first taken last; NotReady."""
-        created = self._book.shelf.created_us
+        created = self._view.book.shelf.created_us
         first = np.where(created >= 0, created, self.fitted.finding.related.first_us)
         return self._by(first / DAY_US, np.flatnonzero(first >= 0), "new in the shop", k, rules)
 
     def _by(self, scores: Floats, rows: Rows, why: str, k: int, rules: Rules | None) -> tuple[Listed, ...]:
-        ruling = self._book.ruling(rules)
+        ruling = self._view.book.ruling(rules)
         rows = rows[ruling.allowed[rows]]
         if not ruling.groups:
             most = max(WIDE * self.settings.explore.candidates, k)
@@ -420,7 +468,7 @@ class Honeyguide:
         Of the rules only what they allow counts here. UnknownItem, InvalidInput, NotReady.
         """
         row = self.fitted.catalog.row(item_id)
-        return self._neighbours.similar(row, k, self._book.ruling(rules).allowed)
+        return self._view.neighbours.similar(row, k, self._view.book.ruling(rules).allowed)
 
     def bought_together(
         self, item_id: str, *, k: int = 10, rules: Rules | None = None
@@ -430,7 +478,7 @@ class Honeyguide:
         Of the rules only what they allow counts here. UnknownItem, InvalidInput, NotReady.
         """
         row = self.fitted.catalog.row(item_id)
-        return self._neighbours.together(row, k, self._book.ruling(rules).allowed)
+        return self._view.neighbours.together(row, k, self._view.book.ruling(rules).allowed)
 
     def history(self, user_id: str) -> History:
         """What is known of the user: the fitted history and everything the journal holds since."""
@@ -455,6 +503,7 @@ class Honeyguide:
 
     def _candidates(
         self,
+        user_id: str,
         history: History,
         now_us: int,
         rng: np.random.Generator,
@@ -468,12 +517,28 @@ class Honeyguide:
                 limits.take(row)
         if among is not None:
             return with_pins(within(limits, among[ruling.allowed[among]], len(among)), ruling)
-        rows = self._source.rows(history, now_us, rng, allowed=ruling.allowed, limits=limits, first=ranked)
+        rows = self._view.source.rows(
+            history,
+            now_us,
+            rng,
+            allowed=ruling.allowed,
+            limits=limits,
+            first=ranked,
+            risen=self._risen(user_id),
+        )
         return with_pins(rows, ruling)
+
+    def _risen(self, user_id: str) -> Rows | None:
+        """What was put and is liked by those who were shown it; None where nothing was put."""
+        if not len(put := self._view.put):
+            return None
+        ids = self.fitted.catalog.ids
+        liked = self._learning.arms.belief_of(user_id).posterior.liked([ids[row] for row in put.tolist()])
+        return put[liked]
 
     def _ruling(self, rules: Rules | None, exclude: Collection[str]) -> Ruling:
         check_drawn(rules)
-        ruling = self._book.ruling(rules)
+        ruling = self._view.book.ruling(rules)
         if not exclude:
             return ruling
         ruling.allowed[self.fitted.catalog.rows(list(exclude))] = False

@@ -1,4 +1,4 @@
-"""What an open shop takes from its journal: what its policies learned, and what users did since the fit."""
+"""What an open shop takes from its journal: what its policies learned, what users did, and what items there are."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honeyguide.config import Settings
-from honeyguide.errors import UnknownItem
-from honeyguide.interests.users import History, ShopperModel
+from honeyguide.interests.users import History
 from honeyguide.journal.learner import Learner
-from honeyguide.journal.protocol import Counts, Erasure, Journal
+from honeyguide.journal.protocol import Counts, Entry, Erased, Erasure, ItemChange, Journal
 from honeyguide.shop.arms import Arms
 from honeyguide.shop.models import Fitted
 from honeyguide.shop.policies import like, serving
 from honeyguide.shop.split import everybody, experiment_split
+from honeyguide.shop.stock import Stock, read_by
+from honeyguide.shop.view import View
 from honeyguide.types import Decision, Event, State
 
 _FITTED_AS = "shop.fitted_as"
@@ -26,11 +27,11 @@ _BATCH = 500  # journal records read at once: about 7 MB of decisions
 class Learning:
     """A fold of the journal that goes on where the last one was saved, unless the shop or its settings changed."""
 
-    def __init__(self, settings: Settings, fitted: Fitted, journal: Journal, model: ShopperModel) -> None:
+    def __init__(self, settings: Settings, fitted: Fitted, journal: Journal) -> None:
         self._settings = settings
-        self._fitted = fitted
         self._journal = journal
-        self._model = model
+        self._as_fitted = self._view = View.of(settings, fitted)
+        self.stock = Stock()
         self._folded: dict[str, History] = {}
         self._unfolded: dict[str, list[Event]] = {}
         self._feedback: dict[str, Event] = {}
@@ -43,6 +44,18 @@ class Learning:
     def arms(self) -> Arms:
         """The policies as they have learned so far."""
         return self._learner.policy
+
+    @property
+    def view(self) -> View:
+        """The shop after all changes of items that were read."""
+        if self._view.changes != self.stock.changes:
+            self._view = self._as_fitted.stocked(self.stock)
+        return self._view
+
+    @property
+    def as_fitted(self) -> Fitted:
+        """The shop as it was fitted."""
+        return self._as_fitted.fitted
 
     def history(self, user_id: str) -> History:
         """What is known of the user: the fitted history and everything the journal holds since."""
@@ -59,9 +72,9 @@ class Learning:
         while records := self._journal.read(min(self._learner.offset, self._events_read), _BATCH):
             for record in records:
                 self._learner.fold(record, self._journal)
-                if record.offset > self._events_read and isinstance(record.entry, Event):
-                    self._remember(record.entry)
-                self._events_read = max(self._events_read, record.offset)
+                if record.offset > self._events_read:
+                    self._take_in(record.entry, record.offset)
+                    self._events_read = record.offset
 
     def behind(self) -> int:
         """How many entries of the journal are not yet learned from."""
@@ -80,7 +93,7 @@ class Learning:
 
     def take_over(self, fitted: Fitted) -> None:
         """Go on from the same fit without an erased user."""
-        self._fitted = fitted
+        self._as_fitted = self._view = View.of(self._settings, fitted)
 
     def drop(self, before: datetime) -> Counts:
         """Drop the journal's entries of before that time; what was learned of them stays, to the bit."""
@@ -96,7 +109,7 @@ class Learning:
         return learner.offset, {**learner.state(), _FITTED_AS: self._stamp}
 
     def _open_learner(self) -> Learner[Arms]:
-        settings, fitted = self._settings, self._fitted
+        settings, fitted = self._settings, self.as_fitted
         arms = Arms.made(
             self._split,
             fitted.policy_state,
@@ -120,28 +133,39 @@ class Learning:
 
     def _seen_alike(self, decision: Decision) -> bool:
         """Whether a page's features mean what they mean now: pages are decided while another fit goes on."""
-        return decision.model_version.partition(".")[0] == self._fitted.version.partition(".")[0]
+        return decision.model_version.partition(".")[0] == self.as_fitted.version.partition(".")[0]
 
     @property
     def _stamp(self) -> NDArray[np.uint8]:
-        items, _, _ = self._fitted.version.partition(".")
-        text = f"{items} {self._fitted.fitted_as} {self._settings.explore} {self._split}"
+        items, _, _ = self.as_fitted.version.partition(".")
+        text = f"{items} {self.as_fitted.fitted_as} {self._settings.explore} {self._split}"
         return np.frombuffer(text.encode(), dtype=np.uint8)
+
+    def _take_in(self, entry: Entry | Erased, offset: int) -> None:
+        if isinstance(entry, Event):
+            self._remember(entry)
+        # the fit has taken in what was there then
+        elif isinstance(entry, ItemChange) and offset > self.as_fitted.journal_offset:
+            self.stock.fold(read_by(self.as_fitted, entry))
 
     def _remember(self, event: Event) -> None:
         if event.decision_id is not None:
             self._feedback[event.event_id] = event
+        # by what was there when it was written: else what is known would depend on when it is asked about
+        if event.item_id is not None and not self._knows(event.item_id):
+            return
         # most of who did something is not asked for at once, and folding is what an event costs most
         waiting = self._unfolded.setdefault(event.user_id, [])
         waiting.append(event)
         if len(waiting) == _WAITING:
             self.history(event.user_id)
 
+    def _knows(self, item_id: str) -> bool:
+        return item_id in self.as_fitted.catalog or item_id in self.stock.puts
+
     def _known(self, user_id: str) -> History:
-        return self._folded.get(user_id) or self._fitted.histories.get(user_id) or self._model.start()
+        folded = self._folded.get(user_id) or self.as_fitted.histories.get(user_id)
+        return folded or self._as_fitted.model.start()
 
     def _fold(self, event: Event) -> None:
-        try:
-            self._folded[event.user_id] = self._model.fold(self._known(event.user_id), event)
-        except UnknownItem:  # it was shown once, and taken out of the catalogue since
-            return
+        self._folded[event.user_id] = self.view.model.fold(self._known(event.user_id), event)

@@ -36,6 +36,7 @@ def offer(
 
 def _leads(model: ShopperModel, transitions: Transitions, history: History, rows: Rows) -> Floats:
     """(n,): how many times likelier than in general somebody with this past goes on to each item's interest."""
-    tokens = sequence_of(history).tokens
-    past = model.items.leaf[tokens[tokens < len(model.items)]]
+    items = len(model.items) if model.sequence is None else model.sequence.items
+    tokens = sequence_of(history, items).tokens
+    past = model.items.leaf[tokens[tokens < items]]
     return np.asarray((transitions.after(past) / transitions.base)[model.items.leaf[rows]])

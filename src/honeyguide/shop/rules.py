@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
@@ -16,7 +18,9 @@ from honeyguide.config import Rules
 from honeyguide.config.rules import valued
 from honeyguide.data.catalog import Catalog
 from honeyguide.data.database import database, parquet
-from honeyguide.errors import InvalidInput
+from honeyguide.data.item import Item
+from honeyguide.data.table import to_us
+from honeyguide.errors import InvalidInput, UnknownItem
 from honeyguide.retrieve.diversity import Limits
 from honeyguide.types import Floats, Rows
 
@@ -64,6 +68,19 @@ class RuleBook:
         self._catalog = catalog
         self.shelf = Shelf(catalog, items)
         self._own = own
+        self._gone: Mask | None = None
+
+    def restocked(self, shelf: Shelf, gone: Mask) -> RuleBook:
+        """The same rules over what is on the shelf after items were put and deleted: `gone` (n,)."""
+        book = copy(self)
+        book._catalog, book.shelf, book._gone = shelf.catalog, shelf, gone
+        return book
+
+    def check_there(self, rows: Rows) -> None:
+        """UnknownItem where one of these items was deleted."""
+        if self._gone is not None and len(gone := rows[self._gone[rows]]):
+            item = self._catalog.ids[gone[0]]
+            raise UnknownItem(f"item {item!r} was deleted from the shop: leave it out, or put it again")
 
     def ruling(self, asked: Rules | None = None) -> Ruling:
         """Both sets of rules at once: what either forbids is forbidden, and of two limits the lower one holds.
@@ -75,6 +92,8 @@ class RuleBook:
         request = asked or Rules()
         both = (self._own, request)
         allowed = self._allowed(self._own, strict=False) & self._allowed(request, strict=True)
+        if self._gone is not None:
+            allowed &= ~self._gone
         if not allowed.any():
             raise InvalidInput("the rules leave no item to show: loosen include, exclude, prices or in_stock")
         limits = [limit for rules in both for limit in rules.limits]
@@ -125,6 +144,7 @@ class RuleBook:
         pins: dict[int, int] = {}
         for place, item in request.pinned:
             row = self._catalog.row(item)
+            self.check_there(np.array([row]))
             if not allowed[row]:
                 raise InvalidInput(f"item {item!r} is pinned and ruled out at once: drop one of the two")
             pins[place - 1] = row
@@ -139,7 +159,7 @@ class Shelf:
     """What rules ask about items, read from the catalogue's file when it is first asked about."""
 
     def __init__(self, catalog: Catalog, items: Path) -> None:
-        self._catalog = catalog
+        self.catalog = catalog
         self._path = items
         self._numbers: dict[str, tuple[dict[str, int], Rows]] = {}
 
@@ -147,7 +167,7 @@ class Shelf:
     def prices(self) -> Floats:
         """(n,): NaN where there is none."""
         return np.array(
-            [np.nan if price is None else price for price in self._catalog.prices], dtype=np.float64
+            [np.nan if price is None else price for price in self.catalog.prices], dtype=np.float64
         )
 
     @cached_property
@@ -169,7 +189,8 @@ class Shelf:
         return np.array([one for (one,) in found], dtype=np.int64)
 
     @cached_property
-    def _attributes(self) -> list[dict[str, Any]]:
+    def attributes(self) -> list[dict[str, Any]]:
+        """(n,): all else that the catalogue says of each item."""
         with database() as db:
             found = db.execute(f"SELECT attributes FROM {parquet(self._path)} ORDER BY item_id").fetchall()
         return [msgspec.json.decode(text, type=dict[str, Any]) if text else {} for (text,) in found]
@@ -184,7 +205,7 @@ class Shelf:
         InvalidInput names the nearest where there is no such attribute or value.
         """
         if name == _ITEM:
-            return np.asarray(np.arange(len(self._catalog)) == self._catalog.row(value))
+            return np.asarray(np.arange(len(self.catalog)) == self.catalog.row(value))
         values, numbers = self._of(name)
         wanted = value.casefold()
         if name == _CATEGORY:
@@ -206,15 +227,56 @@ class Shelf:
 
     def _values(self, name: str) -> list[str]:
         if name == _CATEGORY:
-            return [value.casefold() for value in self._catalog.categories]
+            return [value.casefold() for value in self.catalog.categories]
         if name == _BRAND:
-            return [value.casefold() for value in self._catalog.brands]
-        known = {key for item in self._attributes for key in item}
+            return [value.casefold() for value in self.catalog.brands]
+        known = {key for item in self.attributes for key in item}
         if name not in known:
             raise InvalidInput(
                 f"no item has an attribute {name!r}. Known: {', '.join((_CATEGORY, _BRAND, *sorted(known)))}"
             )
-        return [_said(item.get(name)) for item in self._attributes]
+        return [_said(item.get(name)) for item in self.attributes]
+
+
+class StockedShelf(Shelf):
+    """The same of a shop whose items at `rows` (m,) were put after the fit; `came_us` (m,) is when each was first."""
+
+    def __init__(
+        self, base: Shelf, catalog: Catalog, rows: Rows, items: Sequence[Item], came_us: Rows
+    ) -> None:
+        super().__init__(catalog, base._path)
+        self._base = base
+        self._rows, self._items, self._came_us = rows, items, came_us
+
+    @cached_property
+    def available(self) -> Mask:
+        """(n,): all but what the shop says is not available."""
+        found = self._longer(self._base.available, True)
+        found[self._rows] = [item.available is not False for item in self._items]
+        return found
+
+    @cached_property
+    def created_us(self) -> NDArray[np.int64]:
+        """(n,): when each item came into the shop; where the shop does not say of a new one, when it was put."""
+        found = self._longer(self._base.created_us, -1)
+        for row, item, came_us in zip(self._rows.tolist(), self._items, self._came_us.tolist(), strict=True):
+            if item.created_at is not None:
+                found[row] = to_us(item.created_at)
+            elif row >= len(self._base.catalog):
+                found[row] = came_us
+        return found
+
+    @cached_property
+    def attributes(self) -> list[dict[str, Any]]:
+        """(n,): all else that the shop says of each item."""
+        found = self._base.attributes + [{}] * (len(self.catalog) - len(self._base.catalog))
+        for row, item in zip(self._rows.tolist(), self._items, strict=True):
+            found[row] = item.attribute_values()
+        return found
+
+    def _longer(self, known: NDArray[Any], value: int) -> NDArray[Any]:
+        more = np.full(len(self.catalog) - len(known), value, dtype=known.dtype)
+        return np.concatenate([known, more])
 
 
 def _below(path: str, wanted: str) -> bool:

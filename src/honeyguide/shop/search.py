@@ -45,17 +45,38 @@ class Search:
     def __init__(self, catalog: Catalog, finding: Finding) -> None:
         self._catalog = catalog
         self._finding = finding
+        self._put = np.empty(0, dtype=np.int64)
+        self._base = self
+
+    def restocked(self, catalog: Catalog, finding: Finding, put: Rows) -> Search:
+        """The same after items were put at these rows (m,): their words stand in an index beside the fitted ones."""
+        found = Search(catalog, finding)
+        found._put, found._base = put, self
+        return found
 
     @cached_property
     def _words(self) -> WordIndex:
         return WordIndex(self._catalog.texts)
+
+    @cached_property
+    def _words_put(self) -> WordIndex:
+        return WordIndex([self._catalog.texts[row] for row in self._put.tolist()], beside=self._base._words)
+
+    def _scores(self, asked: str) -> Floats:
+        """(n,): how well each item has the words."""
+        found = self._base._words.scores(asked)
+        if not len(self._put):
+            return found
+        found = np.concatenate([found, np.zeros(len(self._catalog) - len(found))])
+        found[self._put] = self._words_put.scores(asked)
+        return found
 
     def matches(self, query: str, allowed: NDArray[np.bool_]) -> Matches:
         """The best of the allowed items: BM25 as a share of the best one's, and the cosine of the vectors, alike."""
         asked = " ".join(query[:_LONGEST].split())
         if not words_of(asked):
             raise InvalidInput(f"a query needs a word to look for, got {query[:64]!r}")
-        words = self._words.scores(asked)
+        words = self._scores(asked)
         words /= max(words.max(initial=0.0), 1e-9)
         finding = self._finding
         meaning = np.maximum(finding.text_likeness(finding.query_vector(asked)).astype(np.float64), 0.0)
