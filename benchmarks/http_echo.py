@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from honeyguide.cli.listening import bind, listen
+from honeyguide.cli.listening import bind, listen, url_of
 from honeyguide.serve.structs import DecideAnswer, DecideRequest, PageItem
 
 _READ, _TOLD = msgspec.json.Decoder(DecideRequest), msgspec.json.Encoder()
@@ -42,7 +42,7 @@ def main() -> None:
     """Serve until told to end; the first line says where."""
     with bind("127.0.0.1", 0) as bound:
         app = Starlette(routes=[Route("/v1/decide", answer, methods=["POST"])])
-        listen(app, bound, lambda url: print(json.dumps({"url": url}), flush=True))
+        listen(app, bound, lambda: print(json.dumps({"url": url_of(bound)}), flush=True))
 
 
 if __name__ == "__main__":

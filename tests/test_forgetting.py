@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,9 +17,11 @@ import numpy as np
 import pytest
 
 from honeyguide import Honeyguide
-from honeyguide.checks.journal import journal_entries
+from honeyguide.checks.journal import journal_entries, sample_decision, sample_feedback
 from honeyguide.cli.app import main
 from honeyguide.errors import InvalidInput, InvalidSettings, UnknownDecision
+from honeyguide.journal.memory import MemoryJournal
+from honeyguide.journal.move import copy_journal
 from honeyguide.journal.open import open_journal
 from honeyguide.journal.protocol import Counts, Erasure, id_of
 from honeyguide.types import Event, State
@@ -145,6 +148,16 @@ def test_the_command_takes_days_or_what_the_settings_say(
 def _with_keep_days(shop: Path, days: float) -> None:
     settings = shop / "honeyguide.toml"
     settings.write_text(settings.read_text().replace("keep_days = 0.0", f"keep_days = {days}"))
+
+
+def test_a_journal_that_was_dropped_from_can_be_moved_and_the_moving_repeated() -> None:
+    page, late = sample_decision(0), sample_feedback(sample_decision(0), 1, hours=5)
+    source, target = MemoryJournal(), MemoryJournal()
+    source.append([page, late, sample_decision(1, hours=6)])
+    source.drop(page.time + timedelta(hours=1), kept=(3, {}))
+    assert copy_journal(source, target) == 2
+    assert copy_journal(source, target) == 0
+    assert journal_entries(target)[0] == replace(late, decision_id=None)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -1,6 +1,7 @@
 """Whatever happens to a journal and its learner, live learning, replay and an independent model agree."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -18,14 +19,15 @@ from hypothesis.stateful import (
 )
 
 from honeyguide.checks.journal import MakeJournal, journal_entries, sample_decision, sample_feedback
+from honeyguide.checks.journal_samples import TIME
 from honeyguide.checks.policy import equal_states
 from honeyguide.journal.codec import to_us
 from honeyguide.journal.memory import MemoryJournal
 from honeyguide.journal.open import open_journal
-from honeyguide.journal.protocol import Entry, subject_of
+from honeyguide.journal.protocol import Counts, Entry, subject_of
 from honeyguide.journal.sqlite import SqliteJournal
 from honeyguide.types import Decision
-from tests.journal_tally import expected_tally, new_learner
+from tests.journal_tally import WINDOW, expected_tally, new_learner
 
 if TYPE_CHECKING:
     from tests.postgres_server import PostgresServer
@@ -43,6 +45,8 @@ class Shop(RuleBasedStateMachine):
         self.journal = self.open()
         self.learner = new_learner()
         self.entries: list[Entry] = []
+        self.dropped: list[Entry] = []
+        self.ever_dropped = False
         self.made = 0
         self.watermark_us = -(2**62)
 
@@ -92,9 +96,22 @@ class Shop(RuleBasedStateMachine):
 
     @rule(user=st.sampled_from(USERS))
     def erase(self, user: str) -> None:
-        self.journal.erase(user)
-        self.learner.erase(user)
+        left = self.learner.without(user, self.journal)
+        self.journal.erase(user, kept=(left.offset, left.state()))
+        self.learner = left
         self.entries = [entry for entry in self.entries if subject_of(entry) != user]
+        self.dropped = [entry for entry in self.dropped if subject_of(entry) != user]
+
+    @rule(hours=st.integers(0, 300))
+    def drop(self, hours: int) -> None:
+        before = TIME + timedelta(hours=hours)
+        kept = self.learner.without_pages(before, self.journal)
+        if self.journal.drop(before, kept=(kept.offset, kept.state())) == Counts(0, 0, 0):
+            return
+        self.learner, self.ever_dropped = kept, True
+        self.dropped += [entry for entry in self.entries if entry.time < before]
+        self.entries = [entry for entry in self.entries if entry.time >= before]
+        self.watermark_us = max(self.watermark_us, to_us(before + WINDOW))
 
     @invariant()
     def the_journal_holds_what_was_acknowledged(self) -> None:
@@ -105,13 +122,17 @@ class Shop(RuleBasedStateMachine):
 
     @invariant()
     def live_is_replay(self) -> None:
-        replayed = new_learner()
-        replayed.catch_up(self.journal)
-        assert equal_states(self.learner.state(), replayed.state())
+        stored = self.journal.load_state()
+        begins = [new_learner()] if not self.ever_dropped else []
+        begins += [] if stored is None else [new_learner().restore(stored[1], self.journal)]
+        assert begins
+        for replayed in begins:
+            replayed.catch_up(self.journal)
+            assert equal_states(self.learner.state(), replayed.state())
 
     @invariant()
     def what_was_learned_is_what_the_model_says(self) -> None:
-        expected = expected_tally(self.entries, self.watermark_us)
+        expected = expected_tally([*self.dropped, *self.entries], self.watermark_us)
         assert equal_states(self.learner.policy.state(), expected.state())
         assert self.learner.watermark_us == self.watermark_us
 

@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 
 from honeyguide.errors import InvalidInput
 
+log = logging.getLogger("honeyguide.serve")
 _GRACE_S = 20  # for requests in flight when the end is asked for
 _BACKLOG = 1024  # connections that wait to be accepted
 
@@ -34,7 +35,7 @@ class _Lines(logging.Formatter):
 class _Server(uvicorn.Server):
     """Says where it listens once it does."""
 
-    def __init__(self, config: uvicorn.Config, say: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, say: Callable[[], object]) -> None:
         super().__init__(config)
         self._say = say
 
@@ -55,9 +56,15 @@ def bind(host: str, port: int) -> socket.socket:
         raise InvalidInput(problem) from None
 
 
-def listen(app: Starlette, bound: socket.socket, say: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or SIGINT; what was asked by then is answered. `say` is told the URL when it is open."""
-    _log_lines()
+def url_of(bound: socket.socket) -> str:
+    """The URL of what listens there."""
+    host, port = bound.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def listen(app: Starlette, bound: socket.socket, say: Callable[[], object]) -> None:
+    """Serve until SIGTERM or SIGINT; what was asked by then is answered. `say` is called when it is open."""
+    log_lines()
     config = uvicorn.Config(
         app,
         ws="none",
@@ -67,16 +74,15 @@ def listen(app: Starlette, bound: socket.socket, say: Callable[[str], None]) -> 
         timeout_graceful_shutdown=_GRACE_S,
         timeout_keep_alive=30,
     )
-    host, port = bound.getsockname()[:2]
-    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    server = _Server(config, lambda: say(url))
+    server = _Server(config, say)
     # uvicorn raises the signal that ended it once more when it is through: that is no failure
     for ending in (signal.SIGTERM, signal.SIGINT):
         signal.signal(ending, lambda number, frame: setattr(server, "should_exit", True))
     server.run(sockets=[bound])
 
 
-def _log_lines() -> None:
+def log_lines() -> None:
+    """Write the log to standard error, one JSON object a line."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Lines())
     for name, level in (("honeyguide.serve", logging.INFO), ("uvicorn.error", logging.WARNING)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,10 @@ from honeyguide.cli.options import AsJson, Shop, moment
 from honeyguide.errors import InvalidInput, MissingExtra
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from socket import socket
+
+    from honeyguide.cli.workers import Workers
     from honeyguide.serve.auth import Key, Keys
     from honeyguide.shop.honeyguide import Honeyguide
 
@@ -34,6 +39,9 @@ def serve(
             help="Where the journal is, postgresql://... or a file; [journal] store when not given."
         ),
     ] = None,
+    workers: Annotated[
+        int, typer.Option(help="Processes that answer at this port, about as many as there are cores.", min=1)
+    ] = 1,
     json: AsJson = False,
 ) -> None:
     """Serve a shop over HTTP: decide, learn, find, erase.
@@ -47,28 +55,81 @@ def serve(
     except ImportError as error:
         raise MissingExtra(error.name or "starlette", "serve") from None
     del starlette, uvicorn
-    from honeyguide.cli.listening import bind, listen
-    from honeyguide.serve.app import create_app
-    from honeyguide.serve.tracing import Tracing
-    from honeyguide.shop.honeyguide import Honeyguide
+    from honeyguide.cli.listening import bind, url_of
 
-    known = _keys(shop)
-    if host not in LOOPBACK and not known.all():
+    if workers == 1:
+        _refuse_strangers(shop, host)
+    with bind(host, port) as bound:
+
+        def say() -> None:
+            _started(shop, url_of(bound), as_json=json)
+
+        if workers == 1:
+            _answer(shop, store, bound, waiting, say)
+        elif (copy := _copied(workers)) is not None:
+            _refuse_strangers(shop, host)
+            copies, number, shared = copy
+            told = (say, copies.serves) if number == 0 else (copies.serves,)
+            _answer(shop, store, bound, waiting, lambda: [tell() for tell in told], shared)
+
+
+def _refuse_strangers(shop: Path, host: str) -> None:
+    if host not in LOOPBACK and not _keys(shop).all():
         raise InvalidInput(
             f"whoever reaches {host} could read and change the shop: make a key first, with "
             f"honeyguide keys create {shop} --scope decide --scope write"
         )
-    with bind(host, port) as bound:
-        opened = Honeyguide.open(shop, store=store)
-        app = create_app(
-            opened,
-            keys=known,
-            most_waiting=waiting,
-            reopen=lambda: _reopened(shop, store),
-            tracing=Tracing.from_environment(os.environ),
-        )
-        name, locked = opened.settings.name, bool(known.all())
-        listen(app, bound, lambda url: _started(name, url, locked=locked, as_json=json))
+
+
+def _answer(
+    shop: Path,
+    store: str | None,
+    bound: socket,
+    waiting: int,
+    say: Callable[[], object],
+    shared: Path | None = None,
+) -> None:
+    """Open the shop and answer at the port until told to end."""
+    from honeyguide.cli.listening import listen
+    from honeyguide.serve.app import create_app
+    from honeyguide.serve.tracing import Tracing
+    from honeyguide.shop.honeyguide import Honeyguide
+
+    app = create_app(
+        Honeyguide.open(shop, store=store),
+        keys=_keys(shop),
+        most_waiting=waiting,
+        reopen=lambda: _reopened(shop, store),
+        tracing=Tracing.from_environment(os.environ),
+        shared=shared,
+    )
+    listen(app, bound, say)
+
+
+def _copied(workers: int) -> tuple[Workers, int, Path] | None:
+    """In each copy of this process: what watches it, the how manieth it is, and the folder that they share.
+
+    In this process None, when all have ended.
+    """
+    import shutil
+    import tempfile
+
+    from honeyguide.cli.listening import log_lines
+    from honeyguide.cli.workers import Workers
+
+    shared = tempfile.mkdtemp(prefix="honeyguide-")
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared  # read when the library is loaded
+    from prometheus_client.multiprocess import mark_process_dead
+
+    log_lines()
+    here = os.getpid()
+    try:
+        copies = Workers(workers, partial(mark_process_dead, path=shared))
+        number = copies.run()
+        return None if number is None else (copies, number, Path(shared))
+    finally:
+        if os.getpid() == here:
+            shutil.rmtree(shared, ignore_errors=True)
 
 
 @keys.command()
@@ -142,9 +203,11 @@ def _keys(shop: Path) -> Keys:
     return Keys(Workspace.at(shop).root)
 
 
-def _started(name: str, url: str, *, locked: bool, as_json: bool) -> None:
+def _started(shop: Path, url: str, *, as_json: bool) -> None:
     from honeyguide.cli.show import show
+    from honeyguide.shop.workspace import Workspace
 
+    name, locked = Workspace.at(shop).settings.name, bool(_keys(shop).all())
     open_to = "with a key" if locked else "without a key, from this machine only"
     text = f"Serving {name}, {open_to}: {url} (what there is: {url}/docs)"
     show({"shop": name, "url": url, "keys": locked}, text, as_json=as_json)

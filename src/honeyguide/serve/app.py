@@ -8,6 +8,7 @@ import time
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 import msgspec
@@ -41,6 +42,7 @@ from honeyguide.serve.problems import (
     problem_of,
 )
 from honeyguide.serve.renewal import Renewal
+from honeyguide.serve.shared_rates import SharedRates
 from honeyguide.serve.tracing import Marks, Tracing
 from honeyguide.serve.worker import Worker
 from honeyguide.shop.honeyguide import Honeyguide
@@ -65,16 +67,19 @@ def create_app(
     clock: Callable[[], float] = time.monotonic,
     reopen: Callable[[], Honeyguide] | None = None,
     tracing: Tracing | None = None,
+    shared: Path | None = None,
 ) -> Starlette:
     """The service, which closes the shop when it ends.
 
     As long as there are no `keys` it answers only what was asked of this machine by one of its own names. Where the
     shop was fitted anew it is opened by `reopen`, and takes over between two requests. `clock` gives seconds, to
-    measure and to limit by. `tracing` is told of every request.
+    measure and to limit by. `tracing` is told of every request. Where several processes answer at one port `shared`
+    is the folder in which they keep their figures and the keys' rates together.
     """
     renewal = None if reopen is None else Renewal(reopen)
     worker = Worker(shop, most=most_waiting, clock=clock, renewal=renewal)
-    service = _Service(worker, keys, clock, tracing)
+    rates = Rates() if shared is None else SharedRates(shared)
+    service = _Service(worker, keys, clock, tracing, Metrics(worker, shared=shared), rates)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -130,12 +135,18 @@ class _Service:
     """Takes requests to the worker and back, and says what became of them."""
 
     def __init__(
-        self, worker: Worker, keys: Keys, clock: Callable[[], float], tracing: Tracing | None
+        self,
+        worker: Worker,
+        keys: Keys,
+        clock: Callable[[], float],
+        tracing: Tracing | None,
+        metrics: Metrics,
+        rates: Rates,
     ) -> None:
-        self.metrics = Metrics(worker)
+        self.metrics = metrics
         self._worker = worker
         self._keys = keys
-        self._rates = Rates()
+        self._rates = rates
         self._preparing, self._one_at_once = 0, asyncio.Lock()
         self._clock = clock
         self._tracing = tracing

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from dataclasses import dataclass
+from typing import Self
 from urllib.parse import unquote_to_bytes
 
 from starlette.requests import ClientDisconnect, Request
@@ -21,6 +22,11 @@ class Bucket:
     rate: float
     tokens: float
     at: float
+
+    @classmethod
+    def full(cls, rate: float, now: float) -> Self:
+        """A bucket that nothing was taken from yet."""
+        return cls(rate, max(rate, 1.0), now)
 
     def take(self, now: float) -> float:
         """Take a token at `now`, in seconds; for how many seconds there is none, 0 where it was taken."""
@@ -42,15 +48,19 @@ class Rates:
         """Refusal where this key asked too often."""
         if key is None or not key.rate:
             return
-        bucket = self._buckets.get(key.key_id)
-        if bucket is None or bucket.rate != key.rate:
-            bucket = self._buckets[key.key_id] = Bucket(key.rate, max(key.rate, 1.0), now)
-        wait = bucket.take(now)
+        wait = self.take(key, now)
         if wait:
             after = str(max(math.ceil(wait), 1))
             raise Refusal(
                 TOO_MANY, f"this key may ask {key.rate:g} times a second", headers={"retry-after": after}
             )
+
+    def take(self, key: Key, now: float) -> float:
+        """Take a token; for how many seconds there is none, 0 where it was taken."""
+        bucket = self._buckets.get(key.key_id)
+        if bucket is None or bucket.rate != key.rate:
+            bucket = self._buckets[key.key_id] = Bucket.full(key.rate, now)
+        return bucket.take(now)
 
 
 def check_text(request: Request) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from honeyguide.journal.protocol import Entry, ItemChange
 from honeyguide.serve.worker import Worker
@@ -17,9 +19,16 @@ _LEVELS = (0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1)
 
 
 class Metrics:
-    """The figures of one service; no label holds anything that a caller chose."""
+    """The figures of one service; no label holds anything that a caller chose.
 
-    def __init__(self, worker: Worker) -> None:
+    Where several processes answer at one port they keep their figures in the folder `shared`, and each tells the sum
+    of all, those of processes that ended included. Prometheus' client wants that folder in PROMETHEUS_MULTIPROC_DIR,
+    too, before it is loaded.
+    """
+
+    def __init__(self, worker: Worker, *, shared: Path | None = None) -> None:
+        self._worker = worker
+        self._shared = shared
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "honeyguide_requests", "Requests.", ["endpoint", "status"], registry=self._registry
@@ -50,12 +59,24 @@ class Metrics:
             buckets=_LEVELS,
             registry=self._registry,
         )
-        waiting = Gauge("honeyguide_waiting_requests", "Requests in the queue.", registry=self._registry)
-        waiting.set_function(lambda: worker.waiting)
-        behind = Gauge(
-            "honeyguide_learner_lag", "Journal entries not yet learned from.", registry=self._registry
+        self._waiting = Gauge(
+            "honeyguide_waiting_requests",
+            "Requests in the queue.",
+            multiprocess_mode="livesum",
+            registry=self._registry,
         )
-        behind.set_function(lambda: worker.behind)
+        self._behind = Gauge(
+            "honeyguide_learner_lag",
+            "Journal entries not yet learned from.",
+            multiprocess_mode="livemax",
+            registry=self._registry,
+        )
+        worker.looked = self.look
+
+    def look(self) -> None:
+        """Take down how long the queue is, and how far the learner is behind."""
+        self._waiting.set(self._worker.waiting)
+        self._behind.set(self._worker.behind)
 
     def request(self, endpoint: str, status: int, seconds: float) -> None:
         """Count one request."""
@@ -78,4 +99,9 @@ class Metrics:
 
     def text(self) -> bytes:
         """All of it, as Prometheus reads it."""
-        return generate_latest(self._registry)
+        self.look()
+        if self._shared is None:
+            return generate_latest(self._registry)
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry, path=str(self._shared))  # type: ignore[no-untyped-call]
+        return generate_latest(registry)

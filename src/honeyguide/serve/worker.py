@@ -64,6 +64,7 @@ class Worker:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.behind = 0
+        self.looked: Callable[[], None] = lambda: None  # called at every look
         self.trouble: str | None = None
         self.shop = shop
         self._renewal = renewal
@@ -189,6 +190,7 @@ class Worker:
         if now - self._looked < self._look_s:
             return
         self._looked = now
+        self.looked()
         try:
             self.behind = self.shop.catch_up()
             if now - self._saved >= self._save_s:
