@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,6 +14,7 @@ import pytest
 
 from honeyguide import Honeyguide
 from honeyguide.checks.policy import equal_states
+from honeyguide.cli.app import main
 from honeyguide.config import Rules
 from honeyguide.data.item import Item
 from honeyguide.errors import InvalidInput, UnknownDecision, UnknownItem
@@ -290,6 +292,29 @@ def test_what_is_dropped_for_its_age_takes_no_item_along(folder: Path) -> None:
         assert again.decide("user-1", k=1, candidates=[COFFEE.item_id]).item_ids == (COFFEE.item_id,)
         with pytest.raises(UnknownItem, match="'new-shoes' was deleted"):
             again.decide("user-1", candidates=[SHOES.item_id])
+
+
+def test_the_command_line_puts_what_a_file_holds_and_deletes(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "new.csv"
+    file.write_text(
+        "item_id,title,category,brand,price,available,created_at,colour\n"
+        "new-coffee,coffee beans dark,Shop > coffee beans,Acme,7.5,true,2026-01-01T00:00:00Z,brown\n"
+        "bad,price below nothing,Shop > coffee beans,Acme,-1,true,,\n"
+    )
+    for changed in (1, 0):
+        with pytest.raises(SystemExit, match="0"):
+            main(["items", "put", str(folder), str(file), "--json"])
+        assert json.loads(capsys.readouterr().out) == {"items": 1, "changed": changed, "aside": 1}
+    with opened(folder) as shop:
+        assert shop.decide("user-1", k=1, candidates=["new-coffee"]).item_ids == ("new-coffee",)
+        assert shop.fitted.catalog.prices[-1] == 7.5
+    with pytest.raises(SystemExit, match="0"):
+        main(["items", "delete", str(folder), "new-coffee", "sku-1", "--json"])
+    assert json.loads(capsys.readouterr().out) == {"deleted": 2}
+    with opened(folder) as shop, pytest.raises(UnknownItem, match="'new-coffee' was deleted"):
+        shop.decide("user-1", candidates=["new-coffee"])
 
 
 def test_erasure_leaves_what_was_put(shop: Honeyguide) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 
+from honeyguide import Honeyguide, Item
 from honeyguide.client import Client
 from honeyguide.errors import NotFound
 from honeyguide.serve.auth import Keys
 from honeyguide.serve.endpoint import Scope
+from honeyguide.shop.stock import ReadTexts
 from tests.fitted import copy_of, fitted_shop
 from tests.postgres_server import running_server
 from tests.serve_fixture import Served, served
@@ -97,6 +101,29 @@ def test_what_is_put_and_what_is_asked_of_a_thousand(service: Served) -> None:
     assert any(item["item_id"].startswith("new-") for item in service.decide(k=30)["items"])
     said = service.client.get("/metrics").text
     assert 'honeyguide_item_changes_total{change="put"} 1000.0' in said
+
+
+def test_pages_go_on_while_the_texts_of_items_are_read(
+    service: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = Event(), Event()
+    read_texts = Honeyguide.read_texts
+
+    def slow(shop: Honeyguide, items: Sequence[Item]) -> ReadTexts:
+        begun.set()
+        assert go_on.wait(20)
+        return read_texts(shop, items)
+
+    monkeypatch.setattr(Honeyguide, "read_texts", slow)
+    with ThreadPoolExecutor(1) as pool:
+        told = pool.submit(put, service, COFFEE)
+        try:
+            assert begun.wait(20)
+            assert len(service.decide(k=3)["items"]) == 3
+            assert not told.done()
+        finally:
+            go_on.set()
+        assert told.result()["put"] == 1
 
 
 def test_only_a_key_that_may_write_puts_and_deletes(service: Served, folder: Path) -> None:

@@ -103,6 +103,32 @@ def test_nothing_that_was_answered_is_lost_when_it_is_killed(folder: Path) -> No
     assert len(found) == len(set(found))
 
 
+@pytest.mark.slow
+def test_items_that_were_put_are_there_after_it_is_killed(folder: Path) -> None:
+    def put(client: httpx.Client, number: int) -> int | None:
+        items = [{"item_id": f"put-{number}-{place}", "title": f"coffee beans {place}"} for place in range(5)]
+        try:
+            answer = client.put("/v1/items", json={"items": items})
+        except httpx.TransportError:
+            return None
+        return number if answer.status_code == 200 else None
+
+    with _process(folder) as (running, client), ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(put, client, number) for number in range(100)]
+        while sum(one.done() for one in asked) < 8:
+            time.sleep(0.005)
+        os.kill(running.pid, signal.SIGKILL)
+        for one in asked:
+            one.cancel()
+        answered = {one.result() for one in asked if not one.cancelled()} - {None}
+    assert len(answered) >= 8
+    with Honeyguide.open(folder) as again:
+        wanted = [f"put-{number}-{place}" for number in answered for place in range(5)]
+        page = again.decide("user-1", k=5, candidates=wanted)
+        assert set(page.candidates.item_ids) == set(wanted)
+        assert len([one for one in again.fitted.catalog.ids if one.startswith("put-")]) % 5 == 0
+
+
 def test_a_port_that_is_taken_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(SystemExit, match="3"):
         main(["serve", str(folder), "--port", str(taken.getsockname()[1])])

@@ -16,7 +16,17 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from honeyguide.cli import experiments, files, forgetting, interests, lists, serving, similar, taxonomy
+from honeyguide.cli import (
+    experiments,
+    files,
+    forgetting,
+    interests,
+    lists,
+    serving,
+    similar,
+    stocking,
+    taxonomy,
+)
 from honeyguide.cli.options import AsJson, Now, Shop, User, moment
 from honeyguide.errors import (
     DamagedArtifact,
@@ -322,6 +332,7 @@ def report(
 app.command()(serving.serve)
 app.command()(forgetting.forget)
 app.add_typer(serving.keys, name="keys")
+app.add_typer(stocking.items, name="items")
 app.command()(experiments.experiment)
 app.command()(experiments.apprentice)
 app.command()(files.export)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -23,6 +24,7 @@ from honeyguide.data.item import Item
 from honeyguide.data.table import to_us
 
 _TABLE = "items.parquet"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def restock(folder: Path, puts: Mapping[str, tuple[Item, datetime]], deleted: Collection[str]) -> int:
@@ -69,3 +71,28 @@ def _row(item: Item, came: datetime) -> dict[str, object]:
     values = {name: None if (value := getattr(item, name)) == "" else value for name in ITEMS}
     created = None if item.created_at is None else to_us(item.created_at)
     return {**values, "created_at": created, "came": to_us(came)}
+
+
+def stored_items(folder: Path) -> list[Item]:
+    """The imported items of a data folder, by id; none where there are none. DamagedArtifact."""
+    path = folder / _TABLE
+    if not path.is_file():
+        return []
+    columns = [_read_as(name) for name in ITEMS]
+    with database() as db:
+        found = db.execute(
+            f"SELECT {', '.join(columns)} FROM ({stored_table(db, path, ITEMS)}) ORDER BY item_id"
+        ).fetchall()
+    return [_item(dict(zip(ITEMS, row, strict=True))) for row in found]
+
+
+def _item(values: dict[str, Any]) -> Item:
+    created_us = values.pop("created_at")
+    created = None if created_us is None else _EPOCH + timedelta(microseconds=created_us)
+    return Item(**values, created_at=created)
+
+
+def _read_as(name: str) -> str:
+    if name == "created_at":
+        return "epoch_us(created_at)"
+    return f"coalesce({identifier(name)}, '')" if ITEMS[name] == "VARCHAR" else identifier(name)

@@ -246,10 +246,7 @@ class Honeyguide:
             value=value,
             decision_id=decision_id,
         )
-        with suppress(
-            JournalChanged
-        ):  # what is known already has to do; `record` says it when this is written down
-            self._learning.catch_up()
+        self._know_more()
         first = self._learning.feedback(event.event_id)
         if first is not None and replace(event, time=first.time) == first:
             return first
@@ -301,12 +298,12 @@ class Honeyguide:
         self, items: Sequence[Item], read: ReadTexts, *, now: datetime | None = None
     ) -> tuple[ItemChange, ...]:
         """What `put_items` writes down, not yet written."""
-        self._learning.catch_up()
+        self._know_more()
         return changes_of(self._learning.stock, items, read, now or self.clock())
 
     def departures(self, item_ids: Sequence[str], *, now: datetime | None = None) -> tuple[ItemChange, ...]:
         """What `delete_items` writes down, not yet written; UnknownItem."""
-        self._learning.catch_up()
+        self._know_more()
         return deletions_of(self._learning.stock, self.fitted, item_ids, now or self.clock())
 
     def save(self) -> None:
@@ -500,6 +497,11 @@ class Honeyguide:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _know_more(self) -> None:
+        """Learn from what others wrote; where one erased, what is known has to do: `record` says it in the end."""
+        with suppress(JournalChanged):
+            self._learning.catch_up()
 
     def _candidates(
         self,
