@@ -95,7 +95,7 @@ class Workers:
             self._children.discard(child)
             self._ended(child)
             code = os.waitstatus_to_exitcode(status)
-            if not self._serving:
+            if not self._serving and self._told_at is None:
                 raise SystemExit(code if code > 0 else 1)
             if self._told_at is None:
                 log.error("a worker ended", extra={"facts": {"pid": child, "code": code}})
