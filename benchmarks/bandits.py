@@ -8,8 +8,8 @@ VW answers from a process and an environment of its own (make bench-setup), as i
 learns its prior from, replayed to it. Nine explorers, and its conditional bandit, are tuned in each world on seeds
 that are not reported; the best of each plays the reported ones, and the goal is against what earned most there.
 
-With --cold neither has a log and both play 1,000 pages. Ours begins with the prior that knows nothing: once it stays
-so, and once ("refitted") it is fitted anew whenever its log has doubled, as `honeyguide fit` does. VW is tuned anew.
+With --cold neither has a log and both play 1,000 pages. Ours begins as a fit without a log does, knowing nothing:
+once it stays so, and once ("refitted") it is fitted anew after some hundreds of pages. VW is tuned anew.
 """
 
 from __future__ import annotations

@@ -11,13 +11,13 @@ import pytest
 
 from honeyguide import artifacts
 from honeyguide.data.ingest import import_files
-from honeyguide.errors import InvalidInput, NotReady
+from honeyguide.errors import InvalidInput
 from honeyguide.fit import fit
 from honeyguide.shop.models import FORECAST, ITEMS, POLICY, SEQUENCE, TAXONOMY, USERS
 from honeyguide.shop.workspace import Workspace
 from honeyguide.types import Progress, silent
 from tests.fitted import copy_of, fitted_shop
-from tests.shop_fixture import NOW, SPLIT, START, small_settings
+from tests.shop_fixture import NOW, SPLIT, START
 
 LEARNED = (TAXONOMY, ITEMS, SEQUENCE, FORECAST, USERS, POLICY)
 EXPENSIVE = {
@@ -103,15 +103,6 @@ def test_a_damaged_artefact_is_made_anew(workspace: Workspace) -> None:
     artifacts.load(workspace.models, TAXONOMY)
 
 
-def test_a_shop_without_events_says_what_to_run(tmp_path: Path) -> None:
-    empty = Workspace.create(tmp_path / "shop", small_settings(tmp_path))
-    with pytest.raises(NotReady, match="honeyguide import"):
-        fit(empty, now=NOW)
-
-
-@pytest.mark.parametrize(
-    ("until", "said"), [(START, "no events are left"), (START + timedelta(days=3), "too short to learn from")]
-)
-def test_too_little_past_says_so(workspace: Workspace, until: object, said: str) -> None:
-    with pytest.raises(InvalidInput, match=said):
-        fit(workspace, now=NOW, until=until)  # type: ignore[arg-type]
+def test_a_moment_before_everything_says_so(workspace: Workspace) -> None:
+    with pytest.raises(InvalidInput, match="no events are left"):
+        fit(workspace, now=NOW, until=START)

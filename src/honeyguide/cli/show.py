@@ -108,9 +108,14 @@ def show_export(report: ExportReport, *, as_json: bool) -> None:
 
 def show_fit(report: FitReport, workspace: Workspace, *, as_json: bool) -> None:
     """What a fit did."""
+    prior = (
+        f"prior learned from {report.pages:,} past pages"
+        if report.pages
+        else "no past pages, so it knows nobody yet and learns from its own"
+    )
     text = (
         f"Fitted on {report.events:,} events of {report.users:,} users over {report.items:,} items: "
-        f"{report.interests} interests, prior learned from {report.pages:,} past pages. "
+        f"{report.interests} interests, {prior}. "
         f"Version {report.version}\nNext: honeyguide decide {workspace.root} USER_ID"
     )
     show(msgspec.to_builtins(report), text, as_json=as_json)

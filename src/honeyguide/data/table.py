@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,14 @@ from numpy.typing import NDArray
 
 from honeyguide.data.catalog import Catalog
 from honeyguide.data.columns import EVENTS
-from honeyguide.data.database import database, literal, stored_table
+from honeyguide.data.database import (
+    database,
+    identifier,
+    literal,
+    replace_files,
+    stored_table,
+    write_parquet,
+)
 from honeyguide.errors import InvalidInput, NotReady, UnknownUser
 from honeyguide.types import EVENT_KINDS, Event, Rows, check_utc
 
@@ -99,6 +107,17 @@ class EventTable:
             value=self.value[chosen],
             query=None if self.query is None else self.query[chosen],
         )
+
+
+def begin_log(folder: Path) -> None:
+    """Store a log of no events in `folder` where there is none."""
+    path = folder / "events.parquet"
+    if path.exists():
+        return
+    nothing = ", ".join(f"NULL::{kind} AS {identifier(column)}" for column, kind in EVENTS.items())
+    with tempfile.TemporaryDirectory(prefix=".log-", dir=folder) as name, database() as db:
+        write_parquet(db, f"SELECT {nothing} WHERE false", Path(name) / path.name)
+        replace_files([(Path(name) / path.name, path)])
 
 
 def load_events(

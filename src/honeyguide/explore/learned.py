@@ -11,14 +11,17 @@ from honeyguide.errors import InvalidInput
 from honeyguide.explore.base_rate import BaseRate, Linearised, held, learn_base_rate
 from honeyguide.explore.examination import EVERYTHING, learn_examination
 from honeyguide.explore.foresight import PagesTold, interest_variance, widened
-from honeyguide.explore.item_effects import learn_item_prior
+from honeyguide.explore.item_effects import ItemPrior, learn_item_prior
 from honeyguide.explore.kinds import Kinds
 from honeyguide.explore.kinds_chosen import Chosen, choose_kinds
 from honeyguide.explore.kinds_leaning import Reads
+from honeyguide.explore.posterior import Prior
 from honeyguide.explore.prior import UserSums
 from honeyguide.explore.shared import SharedPosterior
 from honeyguide.types import Floats, Progress, Rows, Vectors, silent
 
+_AT_FIRST, _EVERYBODY_DIFFERS, _USERS_DIFFER, _ITEMS_DIFFER = 0.05, 1.0, 0.1, 0.3
+"""Of a shop without past pages: a chance, and three variances of logits."""
 _ROUNDS = 3  # what is expected of items, and how far down people look, are learned in turns
 
 
@@ -94,6 +97,20 @@ def learn_posterior(
         interest_variance=differ,
     )
     return posterior, chosen
+
+
+def unlearned_posterior(dim: int, *, half_life_days: float = 0.0) -> SharedPosterior:
+    """The posterior of a shop without past pages: one reward in twenty, and nothing else is known.
+
+    How far everybody's logits may differ from that by a unit of a feature, users' from everybody's, and items' by
+    themselves, did best in simulated shops (`benchmarks/bandits.py --cold`).
+    """
+    prior = Prior(np.zeros(dim), _USERS_DIFFER * np.eye(dim), 1.0)
+    base = BaseRate(np.zeros(dim), float(np.log(_AT_FIRST / (1 - _AT_FIRST))))
+    items = ItemPrior(_ITEMS_DIFFER, fresh_variance=_ITEMS_DIFFER)
+    return SharedPosterior(
+        prior, base, np.eye(dim) / _EVERYBODY_DIFFERS, items, half_life_days=half_life_days
+    )
 
 
 def _as_foreseen(

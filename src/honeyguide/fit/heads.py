@@ -67,8 +67,11 @@ def heads_stage(
         return
     with stage("Learn what visitors click and buy") as progress:
         prices = Prices.of(prices_of(catalog, table), items.leaf)
-        lessons = _Lessons.of(settings, catalog, items, sequence, table, prices)
-        heads, judged = lessons.learned(settings.seed, progress)
+        if len(table.item):
+            lessons = _Lessons.of(settings, catalog, items, sequence, table, prices)
+            heads, judged = lessons.learned(settings.seed, progress)
+        else:
+            heads, judged = {}, {}
     arrays, meta = Heads(heads, prices).state()
     made = {"key": key, "items": facts, "sequence": read_by, "heads": meta}
     artifacts.save(workspace.models, HEADS, arrays, {**made, **judged})

@@ -13,7 +13,7 @@ import numpy as np
 
 from honeyguide.data.catalog import Catalog
 from honeyguide.data.clean import CleaningReport, clean_once
-from honeyguide.data.table import load_events
+from honeyguide.data.table import begin_log, load_events
 from honeyguide.errors import InvalidInput, NotReady
 from honeyguide.fit.forecast import forecast_stage
 from honeyguide.fit.heads import heads_stage
@@ -50,17 +50,21 @@ def fit(
     journal_offset: int = 0,
     stage: Stage = quietly,
 ) -> FitReport:
-    """Fit the shop on what happened until `until` (or on everything) and store what serving needs."""
+    """Fit the shop on what happened until `until` (or on everything) and store what serving needs.
+
+    A shop without a log can serve, too: it knows nobody, and learns from its own pages.
+    """
     settings = workspace.settings
-    if not (workspace.data / "events.parquet").exists():
-        raise NotReady(f"{workspace.root} has no events yet. Run: honeyguide import {workspace.root} FILES")
+    if not (workspace.data / "items.parquet").exists():
+        raise NotReady(f"{workspace.root} has no items yet. Run: honeyguide import {workspace.root} FILES")
     if journal_offset:
         stock_stage(workspace, journal_offset, stage)
+    begin_log(workspace.data)
     cleaning, _ = clean_once(workspace.data, settings.clean, now=now, stage=stage)
     with stage("Load the clean tables"):
         catalog = Catalog.read(workspace.items)
         table = load_events(workspace.events, catalog, until=until)
-    if not len(table.item):
+    if until is not None and not len(table.item):
         raise InvalidInput(f"no events are left before {until}: choose a later --until or import more")
     meet_helpers(workspace)
     vectors = language_stages(Reading(workspace, catalog, table, until, stage))

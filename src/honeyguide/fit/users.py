@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
+from typing import Self
 
 import numpy as np
 
@@ -12,8 +13,9 @@ from honeyguide.artifacts import key_of
 from honeyguide.config import Settings
 from honeyguide.data.catalog import Catalog
 from honeyguide.data.table import EventTable
+from honeyguide.explore.kinds_chosen import PriorQuality
 from honeyguide.explore.kinds_leaning import Leaner
-from honeyguide.explore.learned import PageRows, learn_posterior
+from honeyguide.explore.learned import PageRows, learn_posterior, unlearned_posterior
 from honeyguide.explore.posterior import UserPosterior
 from honeyguide.explore.shared import SharedPosterior
 from honeyguide.fit.examined import served_examination
@@ -26,7 +28,7 @@ from honeyguide.shop.candidates import CandidateSource
 from honeyguide.shop.models import ITEMS, POLICY, SEQUENCE, USERS, histories_state, shopper_model
 from honeyguide.shop.past import Examples, PastPages
 from honeyguide.shop.workspace import Workspace
-from honeyguide.types import EVENT_KINDS, Rows, Stage, Vectors
+from honeyguide.types import EVENT_KINDS, Progress, Rows, Stage, Vectors
 
 _MADE_LIKE = "a base rate, kinds of users, interests and effects of items"
 """What a policy's first state is made of beside its inputs: it is made anew where a release makes it otherwise."""
@@ -75,7 +77,10 @@ def posterior_stage(
     journal_offset: int,
     stage: Stage,
 ) -> tuple[str, int]:
-    """Learn the prior from past visits, fold the same visits into every user's posterior, and store both."""
+    """Learn the prior from past visits, fold the same visits into every user's posterior, and store both.
+
+    A shop without any begins with a prior that knows nothing.
+    """
     facts = artifacts.current(workspace.models, ITEMS)
     read_by = None if sequence is None else artifacts.current(workspace.models, SEQUENCE)
     key = key_of(
@@ -93,26 +98,92 @@ def posterior_stage(
     if known := artifacts.load_if_made_from(workspace.models, POLICY, key):
         return f"{facts}.{known.version}", int(known.meta["pages"])
     model = shopper_model(catalog, items, sequence, settings, sees_next=settings.sequence.policies)
+    found = _learned(model, table, settings, stage) if len(table.item) else _Learned.nothing(model, settings)
+    posterior = found.posterior
+    with stage("Learn how far down pages are looked at"):
+        if journal_offset:
+            with closing(workspace.open_journal()) as journal:
+                posterior.examination = served_examination(journal, posterior.base, settings.labels)
+    with stage("Fold every user's past into their posterior") as progress:
+        found.fold(items, progress)
+    histories = {} if found.past is None else found.past.histories()
+    until_us = int(table.time_us.max(initial=0))
+    if found.leaner is not None:
+        # of those without a page nothing is in the sums yet: all they did was before their first
+        first = {user: (history, until_us) for user, history in histories.items()}
+        _lean(posterior, found.leaner, model, first | found.before)
+    artifacts.save(workspace.models, USERS, histories_state(histories), {"until_us": until_us})
+    meta = {
+        "key": key,
+        "journal_offset": journal_offset,
+        "pages": found.pages,
+        "features": model.dim,
+        "sequence": read_by,
+        "sees_next": settings.sequence.policies,
+        "forecast": forecast,
+        "prior": None if found.quality is None else asdict(found.quality),
+    }
+    version = artifacts.save(workspace.models, POLICY, posterior.state(), meta)
+    return f"{facts}.{version}", found.pages
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Learned:
+    """What past pages say: a posterior that has met nobody, and what each user had done `before` their first page.
+
+    Of a shop without them it is the posterior of one that knows nothing.
+    """
+
+    posterior: SharedPosterior
+    past: PastPages | None = None
+    examples: Examples | None = None
+    before: dict[str, tuple[History, int]] = field(default_factory=dict)
+    leaner: Leaner | None = None
+    quality: PriorQuality | None = None
+
+    @classmethod
+    def nothing(cls, model: ShopperModel, settings: Settings, past: PastPages | None = None) -> Self:
+        """Where there are no past pages."""
+        days = settings.interests.half_life_days
+        return cls(unlearned_posterior(model.dim, half_life_days=days), past)
+
+    @property
+    def pages(self) -> int:
+        """How many past pages were learned from."""
+        return 0 if self.examples is None else self.examples.pages
+
+    def fold(self, items: ItemFacts, progress: Progress) -> None:
+        """Teach the posterior every user's past."""
+        if (examples := self.examples) is None:
+            return
+        for index, user in enumerate(examples.users):
+            _fold(self.posterior, user, examples, items, np.arange(*examples.starts[index : index + 2]))
+            progress(index + 1, len(examples.users))
+
+
+def _learned(model: ShopperModel, table: EventTable, settings: Settings, stage: Stage) -> _Learned:
     with stage("Label visits with what followed"):
         past = PastPages.of(table, model, settings)
     with stage("Rebuild past visits as pages") as progress:
-        examples = past.examples(
-            CandidateSource(model, size=settings.explore.candidates), settings.seed, progress
-        )
+        source = CandidateSource(model, size=settings.explore.candidates)
+        if (examples := past.examples(source, settings.seed, progress)) is None:
+            return _Learned.nothing(model, settings, past)
     with stage("Learn the prior over users") as progress:
         row_of = {user: row for row, user in enumerate(table.users)}
-        rows = [row_of[user] for user in examples.users]
         times = examples.first_us.tolist()
-        before = [past.history(row, now_us) for row, now_us in zip(rows, times, strict=True)]
+        before = [
+            past.history(row_of[user], now_us) for user, now_us in zip(examples.users, times, strict=True)
+        ]
+        pages = PageRows(
+            examples.features,
+            examples.rewards,
+            examples.starts,
+            examples.items,
+            interests=model.items.leaf[examples.items],
+            pages=examples.time_us,
+        )
         posterior, chosen = learn_posterior(
-            PageRows(
-                examples.features,
-                examples.rewards,
-                examples.starts,
-                examples.items,
-                interests=items.leaf[examples.items],
-                pages=examples.time_us,
-            ),
+            pages,
             reads_of(model, before, times),
             seed=settings.seed,
             page=len(examples.rewards) / examples.pages,
@@ -120,34 +191,8 @@ def posterior_stage(
             half_life_days=settings.interests.half_life_days,
             progress=progress,
         )
-    with stage("Learn how far down pages are looked at"):
-        if journal_offset:
-            with closing(workspace.open_journal()) as journal:
-                posterior.examination = served_examination(journal, posterior.base, settings.labels)
-    with stage("Fold every user's past into their posterior") as progress:
-        for index, user in enumerate(examples.users):
-            _fold(posterior, user, examples, items, np.arange(*examples.starts[index : index + 2]))
-            progress(index + 1, len(examples.users))
-    histories = {table.users[u]: past.history(u) for u in range(len(table.users))}
-    until_us = int(table.time_us.max())
-    if chosen.leaner is not None:
-        # of those without a page nothing is in the sums yet: all they did was before their first
-        first = {user: (history, until_us) for user, history in histories.items()}
-        first |= dict(zip(examples.users, zip(before, times, strict=True), strict=True))
-        _lean(posterior, chosen.leaner, model, first)
-    artifacts.save(workspace.models, USERS, histories_state(histories), {"until_us": until_us})
-    meta = {
-        "key": key,
-        "journal_offset": journal_offset,
-        "pages": examples.pages,
-        "features": model.dim,
-        "sequence": read_by,
-        "sees_next": settings.sequence.policies,
-        "forecast": forecast,
-        "prior": None if chosen.quality is None else asdict(chosen.quality),
-    }
-    version = artifacts.save(workspace.models, POLICY, posterior.state(), meta)
-    return f"{facts}.{version}", examples.pages
+    first = dict(zip(examples.users, zip(before, times, strict=True), strict=True))
+    return _Learned(posterior, past, examples, first, chosen.leaner, chosen.quality)
 
 
 def _fold(posterior: SharedPosterior, user: str, examples: Examples, items: ItemFacts, rows: Rows) -> None:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from honeyguide.config import Settings
 from honeyguide.data.labels.visits import Outcomes, Visits, outcomes, visits
 from honeyguide.data.table import EventTable
-from honeyguide.errors import InvalidInput
 from honeyguide.interests.sequence.histories import READ, tokens_of
 from honeyguide.interests.sequence.recent import NOTHING, Recent
 from honeyguide.interests.users import DAY_US, MILLI, History, ShopperModel
@@ -73,6 +72,10 @@ class PastPages:
         rows = self.table.item[mine].astype(np.int64)
         return History.of(rows, self.weight[mine], self.table.time_us[mine], recent)
 
+    def histories(self) -> dict[str, History]:
+        """What every user of the log had done in all."""
+        return {user: self.history(row) for row, user in enumerate(self.table.users)}
+
     def _recent(self, mine: NDArray[np.int64]) -> Recent:
         sequence = self.model.sequence
         if sequence is None:
@@ -95,8 +98,11 @@ class PastPages:
         )
         return np.split(found.item.astype(np.int64), found.starts[1:-1])
 
-    def examples(self, source: CandidateSource, seed: int, progress: Progress) -> Examples:
-        """For every chosen visit: the candidates as they would have been, and what they would have earned."""
+    def examples(self, source: CandidateSource, seed: int, progress: Progress) -> Examples | None:
+        """For every chosen visit: the candidates as they would have been, and what they would have earned.
+
+        None where no visit has a closed reward window after it.
+        """
         rng = np.random.default_rng(seed)
         chosen = self._spaced()
         features, rewards, items, times = [], [], list[Rows](), list[Rows]()
@@ -118,10 +124,7 @@ class PastPages:
             first_us[user] = min(first_us[user], time_us)
             progress(done + 1, len(chosen))
         if not features:
-            raise InvalidInput(
-                "the log is too short to learn from: no visit has a closed reward window after it. "
-                "Import a longer log, or lower [labels] window_days"
-            )
+            return None
         used = np.flatnonzero(counts)
         return Examples(
             users=tuple(self.table.users[u] for u in used),
