@@ -39,7 +39,7 @@ _INTRODUCTION = """\
 `honeyguide init` writes them all into `honeyguide.toml` with their defaults. Every key is optional; an unknown key or
 a value of the wrong kind is an error that names the nearest known key. What a setting changes is computed again by
 the next `honeyguide fit`; `[explore]`, `[rules]`, `[journal]`, `[serve]`, `[experiment]` and `[apprentice]` take
-effect the next time the shop is opened.
+effect the next time the shop is opened, and `[models]` with the next fit.
 """
 
 

@@ -13,7 +13,7 @@ from honeyguide import artifacts
 from honeyguide.data.ingest import import_files
 from honeyguide.errors import InvalidInput
 from honeyguide.fit import fit
-from honeyguide.shop.models import FORECAST, ITEMS, POLICY, SEQUENCE, TAXONOMY, USERS
+from honeyguide.shop.releases import FORECAST, ITEMS, POLICY, SEQUENCE, TAXONOMY, USERS
 from honeyguide.shop.workspace import Workspace
 from honeyguide.types import Progress, silent
 from tests.fitted import copy_of, fitted_shop

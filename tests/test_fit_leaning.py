@@ -20,7 +20,7 @@ from honeyguide.explore.shared import posterior_of
 from honeyguide.fit import fit
 from honeyguide.fit.leaning import reads_of
 from honeyguide.interests.users import BEHAVIOUR, ShopperModel
-from honeyguide.shop.models import POLICY
+from honeyguide.shop.releases import POLICY
 from honeyguide.shop.workspace import Workspace
 from tests.fitted import copy_of, fitted_shop
 from tests.shop_fixture import NOW, SPLIT

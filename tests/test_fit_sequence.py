@@ -15,7 +15,7 @@ from honeyguide.data.table import load_events
 from honeyguide.fit.sequence import part, sequence_stage
 from honeyguide.interests.sequence.histories import AT_ONCE, FIRST, SOON, Sequences
 from honeyguide.interests.taxonomy import Taxonomy
-from honeyguide.shop.models import SEQUENCE, TAXONOMY
+from honeyguide.shop.releases import SEQUENCE, TAXONOMY
 from honeyguide.shop.workspace import Workspace
 from honeyguide.types import quietly
 from tests.fitted import copy_of, fitted_shop

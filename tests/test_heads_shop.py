@@ -18,8 +18,8 @@ from honeyguide.cli.app import app
 from honeyguide.data.table import load_events, to_us
 from honeyguide.errors import InvalidInput, NotReady
 from honeyguide.fit.heads import heads_stage
-from honeyguide.shop.models import HEADS
 from honeyguide.shop.recommend import BY, HeadScorer
+from honeyguide.shop.releases import HEADS
 from honeyguide.shop.workspace import Workspace
 from honeyguide.types import Event, Stage, quietly
 from tests.fitted import copy_of, fitted_shop
@@ -90,6 +90,7 @@ def test_without_such_a_head_it_says_what_to_do(shop: Honeyguide) -> None:
 
 
 def test_a_shop_of_before_there_were_heads_opens_and_serves(folder: Path) -> None:
+    shutil.rmtree(folder / "models" / "release")
     shutil.rmtree(folder / "models" / HEADS)
     with Honeyguide.open(folder, clock=lambda: NOW) as opened:
         assert opened.fitted.heads is None
@@ -100,6 +101,7 @@ def test_a_shop_of_before_there_were_heads_opens_and_serves(folder: Path) -> Non
 
 
 def test_heads_of_another_fit_or_of_other_signs_are_not_served(folder: Path) -> None:
+    shutil.rmtree(folder / "models" / "release")
     stored = artifacts.load(folder / "models", HEADS)
     strange = {**stored.meta["heads"], "signs": ["luck"]}
     for meta in ({**stored.meta, "items": "another"}, {**stored.meta, "heads": strange}):

@@ -18,7 +18,7 @@ from honeyguide.data.table import EventTable, to_us
 from honeyguide.errors import InvalidInput, NotReady, UnknownItem
 from honeyguide.interests import related as counting
 from honeyguide.interests.related import EVIDENCE, Pairs, Related, basket_weight, baskets_of, sorts_of
-from honeyguide.shop.finding import RELATED
+from honeyguide.shop.releases import RELATED
 from honeyguide.types import EVENT_KINDS, EventKind
 from tests.fitted import copy_of, fitted_shop
 from tests.shop_fixture import NOW

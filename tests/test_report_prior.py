@@ -13,7 +13,7 @@ from honeyguide.evaluate.prior import read_prior
 from honeyguide.evaluate.report.prior import prior_section
 from honeyguide.evaluate.results import ReplayReport
 from honeyguide.explore.kinds_chosen import PriorQuality
-from honeyguide.shop.models import POLICY
+from honeyguide.shop.releases import POLICY
 from tests.report_fixture import make_report
 
 

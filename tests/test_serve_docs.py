@@ -12,7 +12,7 @@ import pytest
 
 from honeyguide.serve.app import endpoints
 from honeyguide.serve.problems import KINDS
-from tests.fitted import copy_of, fitted_shop
+from tests.fitted import copy_of, fitted_anew, fitted_shop
 from tests.serve_fixture import Served, served
 
 PAGE = (Path(__file__).parent.parent / "docs" / "serve.md").read_text()
@@ -20,7 +20,9 @@ PAGE = (Path(__file__).parent.parent / "docs" / "serve.md").read_text()
 
 @pytest.fixture
 def it(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Iterator[Served]:
-    with served(copy_of(fitted_shop(tmp_path_factory.getbasetemp()), tmp_path)) as running:
+    folder = copy_of(fitted_shop(tmp_path_factory.getbasetemp()), tmp_path)
+    fitted_anew(folder, 1)
+    with served(folder) as running:
         yield running
 
 
@@ -53,8 +55,9 @@ def test_every_line_of_the_page_works(it: Served) -> None:
     assert set(asked.values()) == {200, 201, 204}
     paths = "\n".join(asked)
     for endpoint in endpoints():
-        path = endpoint.template.replace("{user_id}", "user-17").replace("{eventId}", "event-1")
-        path = path.replace("{item_id}", "sku-new")
+        path = endpoint.template
+        for name, value in (("user_id", "user-17"), ("eventId", "event-1"), ("number", "2"), ("item_id", "sku-new")):
+            path = path.replace(f"{{{name}}}", value)
         assert f"{endpoint.method} {path}" in paths
 
 

@@ -16,7 +16,7 @@ import pytest
 from honeyguide.serve.app import endpoints
 from honeyguide.serve.endpoint import Bare, Endpoint
 from honeyguide.serve.problems import KINDS
-from tests.fitted import copy_of, fitted_shop
+from tests.fitted import copy_of, fitted_anew, fitted_shop
 from tests.serve_fixture import Served, served
 from tests.shop_fixture import NOW
 
@@ -86,9 +86,12 @@ def _check(value: Any, schema: dict[str, Any], described: dict[str, Any]) -> Non
 
 
 def test_every_path_is_described_and_answers_as_described(it: Served, described: dict[str, Any]) -> None:
+    fitted_anew(it.shop.fitted.finding.models.parent, 1)
+
     def ask(endpoint: Endpoint) -> tuple[int, Any]:
         path = endpoint.template.replace("{user_id}", "user-1").replace("{eventId}", "event")
         path = path.replace("{item_id}", "new")
+        path = path.replace("{number}", "2")
         path += "?item_id=sku-1" if endpoint.name == "similar" else ""
         answer = it.client.request(endpoint.method, path, json=BODIES.get(endpoint.name))
         return answer.status_code, answer.json() if answer.content else None

@@ -13,15 +13,16 @@ from threading import Event as Flag
 import numpy as np
 import pytest
 
-from honeyguide import Honeyguide, artifacts
+from honeyguide import Honeyguide
 from honeyguide.artifacts import unpack_strings
 from honeyguide.checks.journal import journal_entries
 from honeyguide.errors import NotReady
 from honeyguide.journal.protocol import id_of
 from honeyguide.journal.sqlite import SqliteJournal
 from honeyguide.serve.renewal import Renewal
-from honeyguide.shop.models import POLICY
-from tests.fitted import copy_of, fitted_shop
+from honeyguide.shop import releases
+from honeyguide.shop.releases import POLICY
+from tests.fitted import copy_of, fitted_anew, fitted_shop
 from tests.serve_fixture import Served, served
 from tests.shop_fixture import NOW
 
@@ -35,12 +36,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
 def it(folder: Path) -> Iterator[Served]:
     with served(folder) as running:
         yield running
-
-
-def _fitted_anew(folder: Path, turn: int) -> str:
-    """Another version of the same policy."""
-    stored = artifacts.load(folder / "models", POLICY)
-    return artifacts.save(folder / "models", POLICY, stored.arrays, {**stored.meta, "turn": turn})
 
 
 def _version(it: Served) -> str:
@@ -67,8 +62,9 @@ def test_a_newer_fit_takes_over_and_no_request_is_lost(it: Served, folder: Path)
 
     with ThreadPoolExecutor(3) as pool:
         asked = [pool.submit(ask, seed) for seed in range(3)]
-        version = _fitted_anew(folder, 1)
-        _soon(lambda: _version(it) == version)
+        newer = fitted_anew(folder, 1)
+        releases.activate(folder / "models", newer.number)
+        _soon(lambda: _version(it) == newer.parts[POLICY])
         done.set()
         codes = [code for one in asked for code in one.result()]
     assert set(codes) == {200}
@@ -79,8 +75,9 @@ def test_a_newer_fit_takes_over_and_no_request_is_lost(it: Served, folder: Path)
 
 def test_a_fit_that_cannot_be_opened_leaves_what_serves(it: Served, folder: Path) -> None:
     version = _version(it)
-    damaged = _fitted_anew(folder, 1)
-    (folder / "models" / POLICY / damaged / "manifest.json").write_text("{}")
+    damaged = fitted_anew(folder, 1)
+    releases.activate(folder / "models", damaged.number)
+    (folder / "models" / POLICY / damaged.parts[POLICY] / "manifest.json").write_text("{}")
     time.sleep(1)
     assert _version(it) == version
     assert it.client.get("/readyz").status_code == 200

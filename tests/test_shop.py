@@ -262,8 +262,12 @@ def test_an_item_that_left_the_catalogue_does_not_bar_the_shop(
         assert again.history("nobody").rows.tolist() == [real(fitted.catalog, page.item_ids[1])]
 
 
-def test_a_catalogue_that_changed_since_the_fit_is_refused(shop: Path, tmp_path: Path) -> None:
+def test_a_catalogue_that_changed_since_a_fit_of_before_there_were_releases_is_refused(
+    shop: Path, tmp_path: Path
+) -> None:
     import duckdb
+
+    shutil.rmtree(Workspace.at(shop).models / "release")
 
     items = Workspace.at(shop).items
     duckdb.sql(f"COPY (SELECT * FROM '{items}' WHERE item_id <> 'sku-1') TO '{tmp_path / 'fewer.parquet'}'")

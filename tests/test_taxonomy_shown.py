@@ -15,7 +15,8 @@ from honeyguide.config import FILE_NAME
 from honeyguide.errors import InvalidInput
 from honeyguide.fit import fit
 from honeyguide.interests.outline import outline
-from honeyguide.shop.models import TAXONOMY, load_fitted
+from honeyguide.shop.models import load_fitted
+from honeyguide.shop.releases import TAXONOMY
 from honeyguide.shop.workspace import Workspace
 from tests.fitted import copy_of, fitted_shop
 from tests.old_tree import as_two_levels

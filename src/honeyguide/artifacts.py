@@ -48,9 +48,15 @@ class Artifact:
 
 
 def save(
-    root: Path, name: str, arrays: State, meta: Mapping[str, Any], files: Mapping[str, bytes] | None = None
+    root: Path,
+    name: str,
+    arrays: State,
+    meta: Mapping[str, Any],
+    files: Mapping[str, bytes] | None = None,
+    *,
+    point: bool = True,
 ) -> str:
-    """Store a new version of `name` under `root`, point to it, and return the version."""
+    """Store a new version of `name` under `root`, point to it unless told not to, and return the version."""
     # safetensors writes an array's memory as it lies, so a transposed view would come back scrambled
     rows_first = {key: np.asarray(array, order="C") for key, array in arrays.items()}
     contents = {ARRAYS: dump_arrays(rows_first), **(files or {})}
@@ -67,7 +73,8 @@ def save(
     home = root / name
     home.mkdir(parents=True, exist_ok=True)
     _write_version(home, version, {**contents, MANIFEST: text})
-    activate(root, name, version)
+    if point:
+        activate(root, name, version)
     return version
 
 
@@ -108,6 +115,20 @@ def load_last_good(root: Path, name: str) -> tuple[Artifact, DamagedArtifact | N
 def current(root: Path, name: str) -> str:
     """The version that `name` points to; NoArtifact where there is none."""
     return str(_read_pointer(root, name)["version"])
+
+
+def previous(root: Path, name: str) -> str | None:
+    """The version that `name` pointed to before; None where it pointed to no other."""
+    found = _read_pointer(root, name).get("previous")
+    return None if found is None else str(found)
+
+
+def repoint(root: Path, name: str, moved: Mapping[str, str | None]) -> None:
+    """Name other versions in the pointer of `name`, where `moved` has others for them; None names none."""
+    pointer = _read_pointer(root, name)
+    said = {key: moved.get(pointer.get(key) or "", pointer.get(key)) for key in ("version", "previous")}
+    if said != pointer:
+        write_atomically(root / name / POINTER, json.dumps(said).encode())
 
 
 def exists(root: Path, name: str) -> bool:

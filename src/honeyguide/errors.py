@@ -6,7 +6,8 @@
     │   ├── InvalidFile       a file as a whole cannot be read; names file, row and remedy
     │   ├── UnknownItem       an item id that the catalogue does not hold
     │   ├── UnknownUser       a user id that was never seen
-    │   └── UnknownDecision   feedback for a decision that the journal does not hold
+    │   ├── UnknownDecision   feedback for a decision that the journal does not hold
+    │   └── UnknownRelease    a release of the shop that is not kept
     ├── NotReady              the workspace lacks something an earlier command makes
     │   ├── NoWorkspace       the folder is not a workspace
     │   └── NoArtifact        no such artefact yet
@@ -64,6 +65,10 @@ class UnknownUser(InvalidInput):
 
 class UnknownDecision(InvalidInput):
     """Feedback for a decision that the journal does not hold."""
+
+
+class UnknownRelease(InvalidInput):
+    """A release of the shop that is not kept."""
 
 
 class NotReady(HoneyguideError):

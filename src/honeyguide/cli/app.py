@@ -2,7 +2,8 @@
 
 Exit codes: 0 done; 2 the command line itself is wrong; 3 bad input (the message names file, row and remedy);
 4 an earlier command has to run first, or an extra is missing; 5 a stored file or the journal is damaged;
-130 interrupted (run the same command again: it goes on where it stopped); 1 anything else, which is a bug.
+130 interrupted (run the same command again: it goes on where it stopped); 1 anything else: `doctor` found something
+broken, or it is a bug.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from honeyguide.cli import (
     files,
     forgetting,
     interests,
+    keeping,
     lists,
+    models,
     serving,
     similar,
     stocking,
@@ -333,6 +336,10 @@ app.command()(serving.serve)
 app.command()(forgetting.forget)
 app.add_typer(serving.keys, name="keys")
 app.add_typer(stocking.items, name="items")
+app.add_typer(models.models, name="models")
+app.command()(keeping.backup)
+app.command()(keeping.restore)
+app.command()(keeping.doctor)
 app.command()(experiments.experiment)
 app.command()(experiments.apprentice)
 app.command()(files.export)

@@ -188,11 +188,15 @@ def revoke(
 
 
 def _reopened(shop: Path, store: str | None) -> Honeyguide:
-    """The shop anew; NotReady while a fit goes on, whose parts do not belong together yet."""
+    """The shop anew; NotReady while the first fit that makes a release goes on: its parts may not belong together."""
+    from honeyguide.shop import releases
     from honeyguide.shop.honeyguide import Honeyguide
     from honeyguide.shop.workspace import Workspace
 
-    with Workspace.at(shop).alone("fit"):
+    workspace = Workspace.at(shop)
+    if releases.active_id(workspace.models) is not None:
+        return Honeyguide.open(shop, store=store)
+    with workspace.alone("fit"):
         return Honeyguide.open(shop, store=store)
 
 

@@ -35,7 +35,8 @@ def taxonomy(
     from honeyguide import artifacts
     from honeyguide.cli.show import console, show
     from honeyguide.interests.outline import outline
-    from honeyguide.shop.models import TAXONOMY, load_fitted
+    from honeyguide.shop.models import load_fitted
+    from honeyguide.shop.releases import TAXONOMY
     from honeyguide.shop.workspace import Workspace
 
     workspace = Workspace.at(shop)

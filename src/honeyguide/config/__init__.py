@@ -5,6 +5,7 @@ from honeyguide.config.decide import Evaluate, Explore, Interests
 from honeyguide.config.experiment import Apprentice, Experiment
 from honeyguide.config.journal import Journal
 from honeyguide.config.language import Adapt, Compress, Distil, Plm, Teach, Training
+from honeyguide.config.models import Models
 from honeyguide.config.rules import Rules
 from honeyguide.config.sequence import Sequence
 from honeyguide.config.serve import Serve
@@ -24,6 +25,7 @@ __all__ = [
     "Interests",
     "Journal",
     "Labels",
+    "Models",
     "Plm",
     "Rules",
     "Sequence",

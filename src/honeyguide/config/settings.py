@@ -16,6 +16,7 @@ from honeyguide.config.decide import Evaluate, Explore, Interests
 from honeyguide.config.experiment import Apprentice, Experiment
 from honeyguide.config.journal import Journal
 from honeyguide.config.language import Adapt, Compress, Distil, Plm, Teach, Training
+from honeyguide.config.models import Models
 from honeyguide.config.rules import Rules
 from honeyguide.config.sequence import Sequence
 from honeyguide.config.serve import Serve
@@ -46,6 +47,7 @@ class Settings:
     sequence: Sequence = field(default_factory=Sequence)
     explore: Explore = field(default_factory=Explore)
     rules: Rules = field(default_factory=Rules)
+    models: Models = field(default_factory=Models)
     journal: Journal = field(default_factory=Journal)
     serve: Serve = field(default_factory=Serve)
     experiment: Experiment = field(default_factory=Experiment)
@@ -75,6 +77,7 @@ STAGES = MappingProxyType(
         "sequence": Sequence,
         "explore": Explore,
         "rules": Rules,
+        "models": Models,
         "journal": Journal,
         "serve": Serve,
         "experiment": Experiment,

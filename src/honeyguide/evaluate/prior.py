@@ -6,7 +6,7 @@ from pathlib import Path
 
 from honeyguide import artifacts
 from honeyguide.explore.kinds_chosen import PriorQuality
-from honeyguide.shop.models import POLICY
+from honeyguide.shop.releases import POLICY
 
 
 def read_prior(models: Path) -> PriorQuality | None:

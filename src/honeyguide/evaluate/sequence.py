@@ -8,7 +8,7 @@ from honeyguide import artifacts
 from honeyguide.evaluate.results import Curve, SequenceLearning
 from honeyguide.interests.forecast import ForecastQuality
 from honeyguide.interests.sequence.model import SequenceModel
-from honeyguide.shop.models import FORECAST, SEQUENCE
+from honeyguide.shop.releases import FORECAST, SEQUENCE
 
 
 def read_sequence(models: Path) -> SequenceLearning:

@@ -13,7 +13,7 @@ from honeyguide.interests.forecast import learn_forecast
 from honeyguide.interests.sequence.model import SequenceModel
 from honeyguide.interests.taxonomy import Taxonomy
 from honeyguide.interests.transitions import Transitions
-from honeyguide.shop.models import FORECAST, SEQUENCE, TAXONOMY
+from honeyguide.shop.releases import FORECAST, SEQUENCE, TAXONOMY
 from honeyguide.shop.workspace import Workspace
 from honeyguide.types import Stage
 

@@ -24,9 +24,10 @@ from honeyguide.interests.sequence.histories import READ, tokens_of
 from honeyguide.interests.sequence.model import SequenceModel
 from honeyguide.interests.users import ShopperModel
 from honeyguide.shop.candidates import CandidateSource
-from honeyguide.shop.models import HEADS, ITEMS, SEQUENCE, shopper_model
+from honeyguide.shop.models import shopper_model
 from honeyguide.shop.past import PastPages
 from honeyguide.shop.recommend import WIDE
+from honeyguide.shop.releases import HEADS, ITEMS, SEQUENCE
 from honeyguide.shop.workspace import Workspace
 from honeyguide.types import EVENT_KINDS, EventKind, Progress, Rows, Stage
 

@@ -16,7 +16,7 @@ from honeyguide.config import Adapt, Compress, Distil, Settings
 from honeyguide.data.catalog import Catalog
 from honeyguide.data.table import EventTable
 from honeyguide.plm.serving import open_encoder
-from honeyguide.shop.models import ENCODER
+from honeyguide.shop.releases import ENCODER
 from honeyguide.shop.workspace import Workspace
 from honeyguide.types import Stage, Vectors
 

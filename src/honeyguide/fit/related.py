@@ -9,8 +9,7 @@ from honeyguide.artifacts import key_of
 from honeyguide.data.catalog import Catalog
 from honeyguide.data.table import EventTable
 from honeyguide.interests.related import Related, sorts_of
-from honeyguide.shop.finding import RELATED, TEXTS
-from honeyguide.shop.models import ENCODER
+from honeyguide.shop.releases import ENCODER, RELATED, TEXTS
 from honeyguide.shop.workspace import Workspace
 from honeyguide.types import Stage, State, Vectors
 

@@ -24,6 +24,7 @@ from honeyguide.fit.stock import stock_stage
 from honeyguide.fit.taxonomy import taxonomy_stage
 from honeyguide.fit.together import meet_helpers
 from honeyguide.fit.users import items_stage, posterior_stage
+from honeyguide.shop import releases
 from honeyguide.shop.workspace import Workspace
 from honeyguide.types import Stage, quietly
 
@@ -77,6 +78,9 @@ def fit(
     version, pages = posterior_stage(
         workspace, settings, catalog, items, sequence, forecast, table, journal_offset, stage
     )
+    release = releases.record(workspace.models, workspace.items, made=now)
+    releases.activate(workspace.models, release.number)
+    releases.prune(workspace.models, settings.models.keep)
     return FitReport(
         events=len(table.item),
         users=len(np.unique(table.user)),

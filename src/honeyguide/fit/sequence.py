@@ -21,7 +21,7 @@ from honeyguide.interests.sequence.network import SequenceNetwork
 from honeyguide.interests.taxonomy import Taxonomy
 from honeyguide.plm.serving import open_encoder
 from honeyguide.plm.vectors import catalogue_vectors
-from honeyguide.shop.models import ENCODER, SEQUENCE
+from honeyguide.shop.releases import ENCODER, SEQUENCE
 from honeyguide.shop.workspace import Workspace
 from honeyguide.types import EVENT_KINDS, Progress, Rows, Stage, Vectors
 

@@ -21,7 +21,7 @@ from honeyguide.interests.quality import agreement, closeness_of, coherence
 from honeyguide.interests.taxonomy import Taxonomy
 from honeyguide.plm.corpus import item_pairs
 from honeyguide.plm.serving import open_encoder
-from honeyguide.shop.models import ENCODER, TAXONOMY
+from honeyguide.shop.releases import ENCODER, TAXONOMY
 from honeyguide.shop.workspace import Workspace
 from honeyguide.types import Stage, Vectors
 

@@ -25,8 +25,9 @@ from honeyguide.interests.sequence.model import SequenceModel
 from honeyguide.interests.taxonomy import Taxonomy
 from honeyguide.interests.users import DAY_US, History, ShopperModel
 from honeyguide.shop.candidates import CandidateSource
-from honeyguide.shop.models import ITEMS, POLICY, SEQUENCE, USERS, histories_state, shopper_model
+from honeyguide.shop.models import histories_state, shopper_model
 from honeyguide.shop.past import Examples, PastPages
+from honeyguide.shop.releases import ITEMS, POLICY, SEQUENCE, USERS
 from honeyguide.shop.workspace import Workspace
 from honeyguide.types import EVENT_KINDS, Progress, Rows, Stage, Vectors
 

@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from honeyguide.serve import deciding, knowing, recording, scripts, stocking
+from honeyguide.serve import deciding, knowing, recording, releasing, scripts, stocking
 from honeyguide.serve.auth import Key, Keys
 from honeyguide.serve.docs import page
 from honeyguide.serve.endpoint import Bare, Endpoint
@@ -127,7 +127,13 @@ def endpoints() -> tuple[Endpoint, ...]:
         personalizer.forget(user_id)
         gorse.forget(user_id)
 
-    own = (*deciding.ENDPOINTS, *recording.ENDPOINTS, *stocking.ENDPOINTS, *knowing.endpoints(forget))
+    own = (
+        *deciding.ENDPOINTS,
+        *recording.ENDPOINTS,
+        *stocking.ENDPOINTS,
+        *knowing.endpoints(forget),
+        *releasing.ENDPOINTS,
+    )
     return own + personalizer.endpoints + gorse.endpoints
 
 

@@ -68,6 +68,7 @@ _EXAMPLES: dict[str, Any] = {
     "gorse_feedback_put": [_READ],
 }
 """A body that can be sent, for each endpoint that reads one."""
+_IN_PATHS = {"item_id": "sku-new", "user_id": "user-17", "eventId": "event-1", "number": "2"}
 
 
 def page(endpoints: Sequence[Endpoint], described: dict[str, Any]) -> bytes:
@@ -154,8 +155,9 @@ def _kind(of: dict[str, Any], schemas: dict[str, Any]) -> str:
 
 
 def _curl(endpoint: Endpoint) -> str:
-    path = endpoint.template.replace("{item_id}", "sku-new")
-    path = path.replace("{user_id}", "user-17").replace("{eventId}", "event-1")
+    path = endpoint.template
+    for name, value in _IN_PATHS.items():
+        path = path.replace(f"{{{name}}}", value)
     if endpoint.name == "similar":
         path += "?item_id=sku-42"
     if not endpoint.has_body:

@@ -56,7 +56,8 @@ class Endpoint:
     What it asks comes from the path and, where it has one, from the body (`asks`, read by `reads` where they differ),
     else from the query; a body has at most `largest` bytes. Without `answers` the answer is empty. What takes long is
     done before, on another thread: `work` gets what `prepare` made of what was asked. Requests of one `key` are
-    served one after the other; what is `alone` shares its turn with no other.
+    served one after the other; what is `alone` shares its turn with no other, and what is `aside` touches no more than
+    files: it takes no turn.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Endpoint:
     alone: bool = False
     prepare: Callable[[Honeyguide, Any], Struct] | None = None
     largest: int = LARGEST
+    aside: bool = False
 
     @property
     def has_body(self) -> bool:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from honeyguide.journal.codec import from_us
 from honeyguide.serve.endpoint import Draft, Endpoint
 from honeyguide.serve.structs import (
     ErasureAnswer,
@@ -15,8 +14,6 @@ from honeyguide.serve.structs import (
     InterestsRequest,
     ListAnswer,
     ListItem,
-    ModelsAnswer,
-    ModelsRequest,
     RecommendationsRequest,
     SearchRequest,
     SimilarAnswer,
@@ -71,25 +68,6 @@ def erase(shop: Honeyguide, asked: UserRequest, forget: Callable[[str], None]) -
             events=erasure.events,
             model_version=shop.fitted.version,
             kept=_KEPT,
-        )
-    )
-
-
-def models(shop: Honeyguide, asked: ModelsRequest) -> Draft:
-    """What serves."""
-    fitted, counts = shop.fitted, shop.journal.counts()
-    return Draft(
-        ModelsAnswer(
-            shop=shop.settings.name,
-            model_version=fitted.version,
-            catalog_version=fitted.catalog.version,
-            policies=shop.policies,
-            items=len(fitted.catalog),
-            users=len(fitted.histories),
-            fitted_until=from_us(fitted.until_us),
-            decisions=counts.decisions,
-            events=counts.events,
-            behind=shop.catch_up(),
         )
     )
 
@@ -151,15 +129,5 @@ def endpoints(forget: Callable[[str], None]) -> tuple[Endpoint, ...]:
             asks=SearchRequest,
             answers=ListAnswer,
             work=search,
-        ),
-        Endpoint(
-            name="models",
-            method="GET",
-            path="/v1/models",
-            scope="read",
-            summary="What serves: versions, policies, and how far the journal is learned from.",
-            asks=ModelsRequest,
-            answers=ModelsAnswer,
-            work=models,
         ),
     )

@@ -16,6 +16,7 @@ from honeyguide.errors import (
     NoWorkspace,
     UnknownDecision,
     UnknownItem,
+    UnknownRelease,
     UnknownUser,
 )
 from honeyguide.serve.structs import Problem
@@ -36,7 +37,7 @@ NO_JSON = Kind("no-json", 400, "The request cannot be read")
 NO_KEY = Kind("no-key", 401, "An API key is needed")
 NO_SCOPE = Kind("no-scope", 403, "The API key does not allow this")
 NO_ROUTE = Kind("no-route", 404, "There is nothing here")
-UNKNOWN = Kind("unknown-id", 404, "No such item, user or decision")
+UNKNOWN = Kind("unknown-id", 404, "No such item, user, decision or release")
 WRONG_METHOD = Kind("wrong-method", 405, "The method is not known here")
 TOO_SLOW = Kind("too-slow", 408, "The request took too long to arrive")
 CONFLICT = Kind("conflict", 409, "The id stands for something else")
@@ -85,7 +86,7 @@ def kind_of(error: Exception) -> Kind:
     match error:
         case Refusal():
             return error.kind
-        case UnknownItem() | UnknownUser() | UnknownDecision():
+        case UnknownItem() | UnknownUser() | UnknownDecision() | UnknownRelease():
             return UNKNOWN
         case InvalidFile() | NoWorkspace() | NoArtifact():
             return BROKEN

@@ -343,8 +343,30 @@ class ModelsRequest(Asked, frozen=True):
     """Nothing is asked."""
 
 
+class ReleaseRequest(Asked, frozen=True):
+    """A release by its number."""
+
+    number: Annotated[int, Meta(ge=1, le=1_000_000)]
+
+
+class ReleaseAnswer(Struct, frozen=True, kw_only=True):
+    """What one fit made: `active` is what is to serve, `serving` what serves in the process that answers."""
+
+    number: int
+    made: datetime
+    model_version: str
+    active: bool
+    serving: bool
+
+
+class ReleasesAnswer(Struct, frozen=True, kw_only=True):
+    """The releases that are kept, the newest first."""
+
+    releases: tuple[ReleaseAnswer, ...]
+
+
 class ModelsAnswer(Struct, frozen=True, kw_only=True):
-    """What serves: the fitted versions, the policies, and how far the journal is learned from."""
+    """What serves: the fitted versions, the policies, how far the journal is learned from, and what is kept."""
 
     shop: str
     model_version: str
@@ -356,6 +378,7 @@ class ModelsAnswer(Struct, frozen=True, kw_only=True):
     decisions: int
     events: int
     behind: int
+    releases: tuple[ReleaseAnswer, ...]
 
 
 class Problem(Struct, frozen=True, kw_only=True):

@@ -106,6 +106,8 @@ class Worker:
         self, endpoint: Endpoint, asked: Struct, marks: Marks | None = None
     ) -> tuple[Struct | None, tuple[Entry, ...]]:
         """The answer, and what was recorded for it; Refusal where too many wait already."""
+        if endpoint.aside:
+            return (await asyncio.to_thread(endpoint.work, self.shop, asked)).answer, ()
         job = Job(endpoint, asked, asyncio.get_running_loop().create_future(), marks)
         with self._change:
             if self._stopping or len(self._waiting) >= self._most:

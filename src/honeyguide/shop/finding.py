@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -11,19 +12,22 @@ from honeyguide import artifacts
 from honeyguide.artifacts import Artifact
 from honeyguide.errors import NoArtifact, NotReady
 from honeyguide.interests.related import Related
+from honeyguide.shop.releases import RELATED, TEXTS
 from honeyguide.types import Encoder, Rows, Vectors
-
-RELATED, TEXTS = "related", "texts"
 
 
 class Finding:
     """The artefacts behind similar items and search, each loaded at its first use."""
 
-    def __init__(self, models: Path, items: Path, catalog: str) -> None:
-        """`items` is the catalogue's file, and `catalog` the version of it that they have to be of."""
+    def __init__(self, models: Path, items: Path, catalog: str, parts: Mapping[str, str | None]) -> None:
+        """`items` is the catalogue's file, and `catalog` the version of it that they have to be of.
+
+        `parts` are their versions by name: the current ones where they name none.
+        """
         self.items = items
         self.models = models
         self._catalog = catalog
+        self._parts = parts
 
     @cached_property
     def related(self) -> Related:
@@ -81,7 +85,7 @@ class Finding:
 
     def _load(self, name: str) -> Artifact:
         try:
-            found = artifacts.load(self.models, name)
+            found = artifacts.load(self.models, name, self._parts.get(name))
         except NoArtifact:
             raise NotReady("the shop was fitted before items were compared. Run: honeyguide fit") from None
         if found.meta["catalog"] != self._catalog:

@@ -27,7 +27,7 @@ from honeyguide.shop.beliefs import UserInterest
 from honeyguide.shop.candidates import within
 from honeyguide.shop.erasing import without
 from honeyguide.shop.learning import Learning
-from honeyguide.shop.models import Fitted, current_version, load_fitted
+from honeyguide.shop.models import Fitted, is_current, load_fitted
 from honeyguide.shop.offer import offer
 from honeyguide.shop.recommend import (
     WIDE,
@@ -268,8 +268,8 @@ class Honeyguide:
 
     @property
     def outdated(self) -> bool:
-        """Whether another fit than this one lies in the workspace now; NoArtifact, DamagedArtifact."""
-        return current_version(self.fitted.finding.models) != self.fitted.version
+        """Whether another release than this one is to serve now; NoArtifact, DamagedArtifact."""
+        return not is_current(self.fitted.finding.models, self.fitted)
 
     def put_items(self, items: Sequence[Item], *, now: datetime | None = None) -> int:
         """Put items into the shop: it can show them at once, and so can all that serve it; how many that changed.

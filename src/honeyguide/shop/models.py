@@ -21,12 +21,10 @@ from honeyguide.interests.sequence.recent import Recent
 from honeyguide.interests.taxonomy import Taxonomy
 from honeyguide.interests.transitions import Transitions
 from honeyguide.interests.users import History, ShopperModel
+from honeyguide.shop import releases
 from honeyguide.shop.finding import Finding
+from honeyguide.shop.releases import FORECAST, HEADS, ITEMS, POLICY, SEQUENCE, TAXONOMY, USERS, Release
 from honeyguide.types import State
-
-ITEMS, USERS, POLICY, TAXONOMY, ENCODER = "items", "users", "policy", "taxonomy", "encoder"
-SEQUENCE, FORECAST, HEADS = "sequence", "forecast", "heads"
-
 
 _RECENT = ("tokens", "kinds", "time_us")
 
@@ -55,6 +53,8 @@ class Fitted:
     """None where the shop was fitted before there were any."""
     sees_next: bool = False
     """Whether the policy was fitted on what is likely next, too: a setting changes that with the next fit."""
+    release: Release | None = None
+    """Which release it is; None where the shop was fitted before there were any."""
 
     @property
     def transitions(self) -> Transitions | None:
@@ -85,18 +85,27 @@ def shopper_model(
     )
 
 
-def current_version(models: Path) -> str:
-    """The version of the shop that was fitted last; NoArtifact, DamagedArtifact."""
-    return f"{artifacts.current(models, ITEMS)}.{artifacts.current(models, POLICY)}"
+def is_current(models: Path, fitted: Fitted) -> bool:
+    """Whether this is the shop that is to serve now; NoArtifact, DamagedArtifact."""
+    release_id = releases.active_id(models)
+    if release_id is not None or fitted.release is not None:
+        return fitted.release is not None and fitted.release.release_id == release_id
+    return fitted.version == f"{artifacts.current(models, ITEMS)}.{artifacts.current(models, POLICY)}"
 
 
-def load_fitted(models: Path, items_path: Path) -> Fitted:
-    """The fitted shop; NoArtifact where something is missing, DamagedArtifact where a file was changed."""
-    items = artifacts.load(models, ITEMS)
-    users = artifacts.load(models, USERS)
-    policy = artifacts.load(models, POLICY)
-    taxonomy = artifacts.load(models, TAXONOMY)
-    catalog = Catalog.read(items_path)
+def load_fitted(models: Path, items_path: Path, release: Release | None = None) -> Fitted:
+    """The fitted shop that is to serve, or another release of it.
+
+    `items_path` is the catalogue of a shop that was fitted before there were releases. NoArtifact where something is
+    missing, DamagedArtifact where a file was changed.
+    """
+    release = release or releases.active(models)
+    parts: Mapping[str, str | None] = {} if release is None else release.parts
+    items, users, policy, taxonomy = (
+        artifacts.load(models, name, parts.get(name)) for name in (ITEMS, USERS, POLICY, TAXONOMY)
+    )
+    file = items_path if release is None else _sound_items(models, release)
+    catalog = Catalog.read(file)
     if items.meta["catalog"] != catalog.version:
         raise NotReady("the catalogue has changed since the shop was fitted. Run: honeyguide fit")
     return Fitted(
@@ -111,10 +120,16 @@ def load_fitted(models: Path, items_path: Path) -> Fitted:
         journal_offset=int(policy.meta["journal_offset"]),
         sequence=_sequence(models, policy.meta.get("sequence")),
         forecast=_forecast(models, policy.meta.get("forecast")),
-        heads=_heads(models, items.version, policy.meta.get("sequence")),
+        heads=_heads(models, parts.get(HEADS), items.version, policy.meta.get("sequence")),
         sees_next=bool(policy.meta.get("sees_next", False)),
-        finding=Finding(models, items_path, catalog.version),
+        finding=Finding(models, file, catalog.version, parts),
+        release=release,
     )
+
+
+def _sound_items(models: Path, release: Release) -> Path:
+    artifacts.load(models, releases.CATALOG, release.parts[releases.CATALOG])
+    return release.items_file(models)
 
 
 def _sequence(models: Path, version: str | None) -> SequenceModel | None:
@@ -129,10 +144,10 @@ def _forecast(models: Path, version: str | None) -> Forecast | None:
     return None if version is None else Forecast.from_state(artifacts.load(models, FORECAST, version).arrays)
 
 
-def _heads(models: Path, items: str, sequence: str | None) -> Heads | None:
+def _heads(models: Path, version: str | None, items: str, sequence: str | None) -> Heads | None:
     """The heads that were fitted with these facts and this model, and see what heads see now."""
     try:
-        stored = artifacts.load(models, HEADS)
+        stored = artifacts.load(models, HEADS, version)
     except NoArtifact:
         return None
     made_of = (stored.meta["items"], stored.meta["sequence"], stored.meta["heads"]["signs"])

@@ -1,0 +1,84 @@
+"""`honeyguide models`: which fit serves, and how it is taken back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from honeyguide.cli.options import AsJson, Shop
+
+if TYPE_CHECKING:
+    from honeyguide.shop.releases import Release
+
+models = typer.Typer(help="List the fits that are kept, activate one, roll back.", no_args_is_help=True)
+
+
+@models.command("list")
+def list_(shop: Shop, json: AsJson = False) -> None:
+    """List the releases that are kept, the newest first."""
+    from honeyguide.cli.show import console, show, table
+    from honeyguide.shop import releases
+
+    folder = _models(shop)
+    active, kept = releases.active_id(folder), releases.all_of(folder)
+    if json or not kept:
+        told = [_told(one, active) for one in kept]
+        show({"releases": told}, f"There is none yet. Run: honeyguide fit {shop}", as_json=json)
+        return
+    printed = table("release", "made", "model version", "")
+    for one in kept:
+        made = one.made.isoformat(" ", timespec="minutes")[:16]
+        serves = "serves" if one.release_id == active else ""
+        printed.add_row(str(one.number), made, one.model_version, serves)
+    console.print(printed)
+
+
+@models.command()
+def activate(
+    shop: Shop,
+    release: Annotated[int, typer.Argument(help="Its number, as `honeyguide models list` has it.", min=1)],
+    json: AsJson = False,
+) -> None:
+    """Let a release serve that is kept.
+
+    Every file of it is checked first. A service that runs takes it over within seconds, between two requests.
+    """
+    from honeyguide.shop import releases
+
+    _say(releases.activate(_models(shop), release), as_json=json)
+
+
+@models.command()
+def rollback(shop: Shop, json: AsJson = False) -> None:
+    """Let the release before the one that serves serve again.
+
+    A service that runs takes it over within seconds, between two requests.
+    """
+    from honeyguide.shop import releases
+
+    _say(releases.roll_back(_models(shop)), as_json=json)
+
+
+def _say(release: Release, *, as_json: bool) -> None:
+    from honeyguide.cli.show import show
+
+    text = f"Release {release.number} ({release.model_version}) serves now."
+    show(_told(release, release.release_id), text, as_json=as_json)
+
+
+def _models(shop: Path) -> Path:
+    from honeyguide.shop.workspace import Workspace
+
+    return Workspace.at(shop).models
+
+
+def _told(release: Release, active: str | None) -> dict[str, Any]:
+    return {
+        "number": release.number,
+        "made": release.made.isoformat(timespec="seconds"),
+        "model_version": release.model_version,
+        "active": release.release_id == active,
+        "parts": dict(release.parts),
+    }
