@@ -18,6 +18,7 @@ import pytest
 
 from honeyguide import Honeyguide
 from honeyguide.cli.app import main
+from honeyguide.data.item import Item
 from honeyguide.errors import InvalidFile, InvalidInput, NotReady
 from honeyguide.journal.codec import encode
 from honeyguide.journal.open import open_journal
@@ -54,6 +55,7 @@ def _used(shop: Path, store: str | None = None) -> State:
         for turn in range(6):
             page = opened.decide(f"user-{turn}", k=3, now=NOW + timedelta(days=turn))
             opened.feedback(page.decision_id, page.item_ids[0], "purchase", now=NOW + timedelta(days=turn))
+        opened.put_items([Item("sku-new", title="dog food 99", category="Shop > dog food")], now=NOW)
         opened.erase("user-2")
         return opened.policy.state()
 
@@ -89,7 +91,7 @@ def _same(one: State, other: State) -> bool:
 def test_what_is_restored_is_what_was_backed_up(shop: Path, safe: Path) -> None:
     state = _used(shop)
     held = _back_up(shop, safe / "shop.backup")
-    assert (held.decisions, held.events, held.erased, held.end) == (5, 5, 2, 12)
+    assert (held.decisions, held.events, held.items, held.erased, held.end) == (5, 5, 1, 2, 13)
     assert (safe / "shop.backup").stat().st_mode & 0o077 == 0
     again = safe / "again"
     assert restore(safe / "shop.backup", again, now=NOW) == held
@@ -241,7 +243,7 @@ def test_the_journal_of_a_database_is_in_it_and_goes_into_another(
     state = _used(shop, database)
     file = safe / "shop.backup"
     held = _back_up(shop, file, database)
-    assert (held.from_database, held.end, held.erased) == (True, 12, 2)
+    assert (held.from_database, held.end, held.erased) == (True, 13, 2)
     # into a file: every entry at its offset, the places of who was erased too
     restore(file, safe / "again", now=NOW)
     assert _entries(safe / "again" / "journal.db") == _entries(database)

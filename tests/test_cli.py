@@ -37,7 +37,8 @@ from tests.shop_fixture import SPLIT, make_workspace
 AT = ["--now", "2026-06-01"]
 COMMANDS = [
     "init", "validate", "import", "prepare", "fit", "decide", "feedback", "interests", "taxonomy", "similar",
-    "recommend", "search", "evaluate", "report", "serve", "forget", "experiment", "apprentice", "export", "demo",
+    "recommend", "search", "evaluate", "report", "serve", "forget", "backup", "restore", "doctor",
+    "experiment", "apprentice", "export", "demo",
 ]  # fmt: skip
 PROGRAM = str(Path(sys.executable).parent / "honeyguide")
 

@@ -193,6 +193,7 @@ def test_where_nothing_listens_the_address_is_told() -> None:
 def test_what_is_answered_is_what_the_service_declares(kind: type) -> None:
     names = {"Page": "DecideAnswer", "Feedback": "FeedbackAnswer", "Receipt": "ErasureAnswer"}
     names |= {"Models": "ModelsAnswer", "ListedItem": "ListItem"}
+    names |= {"Release": "ReleaseAnswer", "Canary": "CanaryAnswer"}
     summaries = (answers.Recorded, answers.RefusedEvent, answers.Put, answers.RefusedItem)
     if kind in summaries:  # of what is told of each event, or item
         return

@@ -15,6 +15,7 @@ import pytest
 
 from honeyguide import Honeyguide, artifacts
 from honeyguide.cli.app import main
+from honeyguide.journal.codec import encode, to_us
 from honeyguide.journal.open import open_journal
 from honeyguide.shop import releases
 from honeyguide.shop.doctor.check import Check
@@ -23,6 +24,7 @@ from honeyguide.shop.doctor.folder import space
 from honeyguide.shop.doctor.journal import clock, database
 from honeyguide.shop.releases import POLICY, RELEASE
 from honeyguide.shop.workspace import Workspace
+from honeyguide.types import Event
 from tests.fitted import copy_of, fitted_anew, fitted_shop
 from tests.postgres_server import PostgresServer
 from tests.serve_fixture import served
@@ -48,6 +50,7 @@ def _use(folder: Path, store: str | None = None) -> None:
         for turn in range(6):
             page = opened.decide(f"user-{turn}", k=3, now=NOW + timedelta(days=turn))
             opened.feedback(page.decision_id, page.item_ids[0], "purchase", now=NOW + timedelta(days=turn))
+        opened.erase("user-4")
 
 
 def _found(folder: Path, store: str | None = None) -> dict[str, Check]:
@@ -110,8 +113,12 @@ def _no_database(folder: Path) -> None:
 
 
 def _feedback_without_a_page(folder: Path) -> None:
+    event = Event("e-lost", NOW, "user-1", "click", item_id="sku-1", decision_id="nowhere")
     with apsw.Connection(str(folder / "journal.db")) as opened:
-        opened.execute("DELETE FROM entries WHERE offset = 1")
+        values = (2, "e-lost", "user-1", to_us(NOW), encode(event))
+        opened.execute(
+            "INSERT INTO entries (kind, id, user_id, time_us, body) VALUES (?, ?, ?, ?, ?)", values
+        )
 
 
 def _another_state(folder: Path) -> None:
@@ -238,6 +245,15 @@ def test_the_command_says_a_line_for_each_and_fails_where_something_is_broken(
     assert told["sound"] is False
     assert {one["name"] for one in told["checks"] if one["state"] == "broken"} == {"artefacts", "release"}
     assert all(one["remedy"] for one in told["checks"] if one["state"] != "ok")
+
+
+def test_what_was_dropped_for_its_age_is_no_fault(shop: Path) -> None:
+    with Honeyguide.open(shop, clock=lambda: LATER) as opened:
+        opened.decide("user-1", k=1)
+        assert opened.forget(timedelta(days=27)).decisions
+    found = _found(shop)
+    assert {one.state for one in found.values()} == {"ok"}
+    assert "were dropped" in found["what was learned"].said
 
 
 def test_a_state_of_other_settings_is_no_fault(shop: Path) -> None:

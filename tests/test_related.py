@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -191,6 +192,7 @@ def test_an_open_shop_says_what_goes_along(shop: Path) -> None:
 
 def test_a_shop_fitted_before_says_what_to_run(shop: Path, tmp_path: Path) -> None:
     old = copy_of(shop, tmp_path)
+    shutil.rmtree(old / "models" / "release")
     (old / "models" / RELATED / artifacts.POINTER).unlink()
     with Honeyguide.open(old, clock=lambda: NOW) as opened, pytest.raises(NotReady, match="honeyguide fit"):
         opened.similar("sku-0")

@@ -56,7 +56,12 @@ def test_every_line_of_the_page_works(it: Served) -> None:
     paths = "\n".join(asked)
     for endpoint in endpoints():
         path = endpoint.template
-        for name, value in (("user_id", "user-17"), ("eventId", "event-1"), ("number", "2"), ("item_id", "sku-new")):
+        for name, value in (
+            ("user_id", "user-17"),
+            ("eventId", "event-1"),
+            ("number", "2"),
+            ("item_id", "sku-new"),
+        ):
             path = path.replace(f"{{{name}}}", value)
         assert f"{endpoint.method} {path}" in paths
 

@@ -112,7 +112,7 @@ def test_what_cannot_serve_is_refused_and_what_serves_goes_on(
     ]
     unknown = it.client.post("/v1/models/7/activate")
     assert (unknown.status_code, "newest first: 2, 1" in unknown.json()["detail"]) == (404, True)
-    assert it.client.post("/v1/models/first/activate").status_code == 422
+    assert it.client.post("/v1/models/first/activate").status_code == 404
     nothing = it.client.post("/v1/models/rollback")
     assert (nothing.status_code, "nothing to roll back to" in nothing.json()["detail"]) == (409, True)
     (folder / "models" / POLICY / newer.parts[POLICY] / artifacts.ARRAYS).write_bytes(b"damaged")

@@ -37,7 +37,7 @@ def backup(
     held = back_up(Workspace.at(shop), file, made=moment(now), store=store, replace=force)
     size = file.stat().st_size
     text = (
-        f"Backed up {len(held.files):,} files and {held.decisions + held.events:,} journal entries: {file}, "
+        f"Backed up {len(held.files):,} files and {held.entries:,} journal entries: {file}, "
         f"{size / 1e6:,.1f} MB"
     )
     facts = {"decisions": held.decisions, "events": held.events, "end": held.end}
@@ -69,7 +69,7 @@ def restore(
     held = run(file, shop, now=moment(now), store=store, replace=force)
     text = (
         f"Restored {shop} as it was on {held.made:%Y-%m-%d %H:%M} UTC: {len(held.files):,} files, "
-        f"{held.decisions + held.events:,} journal entries. Users who were erased since are in it: erase them again"
+        f"{held.entries:,} journal entries. Users who were erased since are in it: erase them again"
     )
     facts = {
         "decisions": held.decisions,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from honeyguide.cli.options import AsJson, Shop
+from honeyguide.cli.options import AsJson, Now, Shop, moment
 
 if TYPE_CHECKING:
     from honeyguide.shop.releases import Release
@@ -19,6 +19,7 @@ models = typer.Typer(help="List the fits that are kept, activate one, roll back.
 def list_(shop: Shop, json: AsJson = False) -> None:
     """List the releases that are kept, the newest first."""
     from honeyguide.cli.show import console, show, table
+    from honeyguide.shop import canary as canaries
     from honeyguide.shop import releases
 
     folder = _models(shop)
@@ -33,6 +34,9 @@ def list_(shop: Shop, json: AsJson = False) -> None:
         serves = "serves" if one.release_id == active else ""
         printed.add_row(str(one.number), made, one.model_version, serves)
     console.print(printed)
+    if (last := canaries.read(folder)) is not None:
+        said = f"was taken back: {last.taken_back}" if last.taken_back else "serves them"
+        show({}, f"Canary: release {last.number} for {last.share:.0%} of the users; it {said}", as_json=False)
 
 
 @models.command()
@@ -48,6 +52,27 @@ def activate(
     from honeyguide.shop import releases
 
     _say(releases.activate(_models(shop), release), as_json=json)
+
+
+@models.command()
+def canary(
+    shop: Shop,
+    release: Annotated[int, typer.Argument(help="Its number, as `honeyguide models list` has it.", min=1)],
+    share: Annotated[float, typer.Option(help="The share of the users that it serves.")] = 0.1,
+    now: Now = None,
+    json: AsJson = False,
+) -> None:
+    """Let a release serve a share of the users, beside the one that serves the others.
+
+    It is taken back by itself where it surely earns less, or fails. Activate it to let it serve everybody; to end it,
+    activate the one that serves.
+    """
+    from honeyguide.cli.show import show
+    from honeyguide.shop import canary as canaries
+
+    started = canaries.start(_models(shop), release, share, now=moment(now))
+    text = f"Release {release} serves {share:.0%} of the users, until it is activated or taken back."
+    show({"number": release, "share": share, "since": started.since.isoformat()}, text, as_json=json)
 
 
 @models.command()

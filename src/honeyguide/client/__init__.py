@@ -1,6 +1,7 @@
 """A client of the HTTP service: `from honeyguide.client import Client`."""
 
 from honeyguide.client.answers import (
+    Canary,
     Feedback,
     Interest,
     ListedItem,
@@ -12,11 +13,13 @@ from honeyguide.client.answers import (
     Recorded,
     RefusedEvent,
     RefusedItem,
+    Release,
     SimilarItem,
 )
 from honeyguide.client.service import Client
 
 __all__ = [
+    "Canary",
     "Client",
     "Feedback",
     "Interest",
@@ -29,5 +32,6 @@ __all__ = [
     "Recorded",
     "RefusedEvent",
     "RefusedItem",
+    "Release",
     "SimilarItem",
 ]

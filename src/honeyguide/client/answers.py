@@ -135,8 +135,29 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
+class Release:
+    """What one fit made: `active` is what is to serve, `serving` what serves in the process that answered."""
+
+    number: int
+    made: datetime
+    model_version: str
+    active: bool
+    serving: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """A release that serves a share of the users; `taken_back` says why it does no more."""
+
+    number: int
+    share: float
+    since: datetime
+    taken_back: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Models:
-    """What serves: the fitted versions, the policies, and how far the journal is learned from."""
+    """What serves: the fitted versions, the policies, how far the journal is learned from, and what is kept."""
 
     shop: str
     model_version: str
@@ -148,3 +169,5 @@ class Models:
     decisions: int
     events: int
     behind: int
+    releases: tuple[Release, ...]
+    canary: Canary | None

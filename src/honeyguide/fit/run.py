@@ -24,7 +24,8 @@ from honeyguide.fit.stock import stock_stage
 from honeyguide.fit.taxonomy import taxonomy_stage
 from honeyguide.fit.together import meet_helpers
 from honeyguide.fit.users import items_stage, posterior_stage
-from honeyguide.shop import releases
+from honeyguide.shop import canary, releases
+from honeyguide.shop.releases import Release
 from honeyguide.shop.workspace import Workspace
 from honeyguide.types import Stage, quietly
 
@@ -79,8 +80,7 @@ def fit(
         workspace, settings, catalog, items, sequence, forecast, table, journal_offset, stage
     )
     release = releases.record(workspace.models, workspace.items, made=now)
-    releases.activate(workspace.models, release.number)
-    releases.prune(workspace.models, settings.models.keep)
+    _serve(workspace, release, now)
     return FitReport(
         events=len(table.item),
         users=len(np.unique(table.user)),
@@ -90,3 +90,14 @@ def fit(
         version=version,
         cleaning=cleaning,
     )
+
+
+def _serve(workspace: Workspace, release: Release, now: datetime) -> None:
+    """Let the release serve, everybody or at first a share of the users; remove what is too old to be kept."""
+    models, settings = workspace.models, workspace.settings.models
+    active, last = releases.active(models), canary.read(models)
+    if active is None or not settings.canary:
+        releases.activate(models, release.number)
+    elif release.number != active.number and (last is None or last.number != release.number):
+        last = canary.start(models, release.number, settings.canary, now=now)
+    releases.prune(models, settings.keep, spare=() if last is None else (last.number,))

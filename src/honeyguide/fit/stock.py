@@ -9,7 +9,7 @@ from honeyguide.data.restock import restock
 from honeyguide.errors import NoArtifact
 from honeyguide.journal.codec import from_us
 from honeyguide.journal.protocol import ItemChange, Journal
-from honeyguide.shop.models import POLICY
+from honeyguide.shop.releases import POLICY
 from honeyguide.shop.stock import Stock
 from honeyguide.shop.workspace import Workspace
 from honeyguide.types import Stage

@@ -10,7 +10,7 @@ import apsw
 from honeyguide.errors import JournalError
 from honeyguide.journal.codec import ERASED, encode, encode_state, kind_of, to_us
 from honeyguide.journal.open import is_url, open_journal
-from honeyguide.journal.protocol import Erased, Journal, Record, id_of
+from honeyguide.journal.protocol import Erased, Journal, Record, id_of, subject_of
 from honeyguide.journal.schema import connect, explained, rows, transaction
 from honeyguide.journal.sqlite import SqliteJournal
 
@@ -87,5 +87,5 @@ def _row(record: Record) -> tuple[apsw.SQLiteValue, ...]:
     entry = record.entry
     if isinstance(entry, Erased):
         return record.offset, ERASED, None, None, to_us(entry.time), None
-    place = (record.offset, kind_of(entry), id_of(entry), entry.user_id)
+    place = (record.offset, kind_of(entry), id_of(entry), subject_of(entry))
     return *place, to_us(entry.time), encode(entry)

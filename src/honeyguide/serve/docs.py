@@ -58,6 +58,7 @@ _EXAMPLES: dict[str, Any] = {
         ]
     },
     "search": {"query": "honey", "user_id": "user-17"},
+    "start_canary": {"share": 0.1},
     "rank": {
         "eventId": "event-1",
         "contextFeatures": [{"user_id": "user-17"}],

@@ -56,8 +56,8 @@ class Endpoint:
     What it asks comes from the path and, where it has one, from the body (`asks`, read by `reads` where they differ),
     else from the query; a body has at most `largest` bytes. Without `answers` the answer is empty. What takes long is
     done before, on another thread: `work` gets what `prepare` made of what was asked. Requests of one `key` are
-    served one after the other; what is `alone` shares its turn with no other, and what is `aside` touches no more than
-    files: it takes no turn.
+    served one after the other; what is `alone` shares its turn with no other, and what is `aside`, for it touches no
+    more than files, takes none.
     """
 
     name: str
@@ -90,7 +90,7 @@ class Endpoint:
     @property
     def template(self) -> str:
         """The path as OpenAPI writes it."""
-        return self.path.replace(":path}", "}")
+        return re.sub(r":\w+}", "}", self.path)
 
 
 def moment(asked: datetime | None, now: datetime) -> datetime:

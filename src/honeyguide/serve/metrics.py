@@ -71,12 +71,27 @@ class Metrics:
             multiprocess_mode="livemax",
             registry=self._registry,
         )
+        self._canary_share, self._canary_users, self._canary_difference = (
+            Gauge(name, said, multiprocess_mode="livemax", registry=self._registry)
+            for name, said in (
+                ("honeyguide_canary_share", "The share of the users whom a canary serves."),
+                ("honeyguide_canary_judged_users", "Users by whom the canary is judged."),
+                (
+                    "honeyguide_canary_reward_difference",
+                    "What the canary earns more a user, as far as it is known.",
+                ),
+            )
+        )
         worker.looked = self.look
 
     def look(self) -> None:
-        """Take down how long the queue is, and how far the learner is behind."""
+        """Take down how long the queue is, how far the learner is behind, and how a canary does."""
         self._waiting.set(self._worker.waiting)
         self._behind.set(self._worker.behind)
+        found = self._worker.beside.finding
+        self._canary_share.set(self._worker.beside.share)
+        self._canary_users.set(found.users)
+        self._canary_difference.set(0.0 if found.difference is None else found.difference.mean)
 
     def request(self, endpoint: str, status: int, seconds: float) -> None:
         """Count one request."""

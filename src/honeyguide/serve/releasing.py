@@ -9,13 +9,15 @@ from honeyguide.journal.codec import from_us
 from honeyguide.serve.endpoint import Draft, Endpoint
 from honeyguide.serve.problems import NOT_READY, Refusal
 from honeyguide.serve.structs import (
+    CanaryAnswer,
+    CanaryRequest,
     ModelsAnswer,
     ModelsRequest,
     ReleaseAnswer,
     ReleaseRequest,
     ReleasesAnswer,
 )
-from honeyguide.shop import releases
+from honeyguide.shop import canary, releases
 from honeyguide.shop.honeyguide import Honeyguide
 
 
@@ -35,6 +37,7 @@ def models(shop: Honeyguide, asked: ModelsRequest) -> Draft:
             events=counts.events,
             behind=shop.catch_up(),
             releases=_kept(shop),
+            canary=_canary(shop),
         )
     )
 
@@ -47,7 +50,7 @@ def activate(shop: Honeyguide, asked: ReleaseRequest) -> Draft:
         raise Refusal(
             NOT_READY, f"release {asked.number} is damaged: activate another one, or restore a backup"
         ) from None
-    return Draft(ReleasesAnswer(releases=_kept(shop)))
+    return Draft(_told(shop))
 
 
 def roll_back(shop: Honeyguide, asked: ModelsRequest) -> Draft:
@@ -56,7 +59,29 @@ def roll_back(shop: Honeyguide, asked: ModelsRequest) -> Draft:
         releases.roll_back(_models(shop))
     except DamagedArtifact:
         raise Refusal(NOT_READY, "the release before is damaged: activate another one") from None
-    return Draft(ReleasesAnswer(releases=_kept(shop)))
+    return Draft(_told(shop))
+
+
+def start_canary(shop: Honeyguide, asked: CanaryRequest) -> Draft:
+    """Let a release serve a share of the users."""
+    try:
+        canary.start(_models(shop), asked.number, asked.share, now=shop.clock())
+    except DamagedArtifact:
+        raise Refusal(NOT_READY, f"release {asked.number} is damaged: take another one") from None
+    return Draft(_told(shop))
+
+
+def _told(shop: Honeyguide) -> ReleasesAnswer:
+    return ReleasesAnswer(releases=_kept(shop), canary=_canary(shop))
+
+
+def _canary(shop: Honeyguide) -> CanaryAnswer | None:
+    found = canary.read(_models(shop))
+    if found is None:
+        return None
+    return CanaryAnswer(
+        number=found.number, share=found.share, since=found.since, taken_back=found.taken_back or None
+    )
 
 
 def _kept(shop: Honeyguide) -> tuple[ReleaseAnswer, ...]:
@@ -92,7 +117,7 @@ ENDPOINTS = (
     Endpoint(
         name="activate_model",
         method="POST",
-        path="/v1/models/{number}/activate",
+        path="/v1/models/{number:int}/activate",
         scope="admin",
         summary="Let a release that is kept serve; it takes over within seconds, and no request is lost.",
         asks=ReleaseRequest,
@@ -109,6 +134,17 @@ ENDPOINTS = (
         asks=ModelsRequest,
         answers=ReleasesAnswer,
         work=roll_back,
+        aside=True,
+    ),
+    Endpoint(
+        name="start_canary",
+        method="POST",
+        path="/v1/models/{number:int}/canary",
+        scope="admin",
+        summary="Let a release serve a share of the users beside the one that serves; harm takes it back.",
+        asks=CanaryRequest,
+        answers=ReleasesAnswer,
+        work=start_canary,
         aside=True,
     ),
 )

@@ -359,10 +359,27 @@ class ReleaseAnswer(Struct, frozen=True, kw_only=True):
     serving: bool
 
 
+class CanaryRequest(Asked, frozen=True):
+    """A release by its number, and the share of the users that it is to serve."""
+
+    number: Annotated[int, Meta(ge=1, le=1_000_000)]
+    share: Annotated[float, Meta(gt=0, lt=1)]
+
+
+class CanaryAnswer(Struct, frozen=True, kw_only=True):
+    """The last canary; `taken_back` says why it serves nobody any more, and is null as long as it serves."""
+
+    number: int
+    share: float
+    since: datetime
+    taken_back: str | None
+
+
 class ReleasesAnswer(Struct, frozen=True, kw_only=True):
     """The releases that are kept, the newest first."""
 
     releases: tuple[ReleaseAnswer, ...]
+    canary: CanaryAnswer | None
 
 
 class ModelsAnswer(Struct, frozen=True, kw_only=True):
@@ -379,6 +396,7 @@ class ModelsAnswer(Struct, frozen=True, kw_only=True):
     events: int
     behind: int
     releases: tuple[ReleaseAnswer, ...]
+    canary: CanaryAnswer | None
 
 
 class Problem(Struct, frozen=True, kw_only=True):

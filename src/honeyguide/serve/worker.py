@@ -21,6 +21,7 @@ from msgspec import Struct
 
 from honeyguide.errors import HoneyguideError, InvalidInput, JournalChanged
 from honeyguide.journal.protocol import Entry
+from honeyguide.serve.beside import Beside
 from honeyguide.serve.endpoint import Draft, Endpoint
 from honeyguide.serve.problems import BUSY, Refusal
 from honeyguide.serve.renewal import Renewal
@@ -67,6 +68,7 @@ class Worker:
         self.looked: Callable[[], None] = lambda: None  # called at every look
         self.trouble: str | None = None
         self.shop = shop
+        self.beside = Beside(lambda: self.shop)
         self._renewal = renewal
         self._most, self._group = most, group
         self._look_s, self._save_s = look_s, save_s
@@ -99,6 +101,7 @@ class Worker:
             self._stopping = True
             self._change.notify()
         self._thread.join()
+        self.beside.stop()
         if self._renewal is not None and (opened := self._renewal.take(wait=True)):
             opened.journal.close()
 
@@ -145,7 +148,7 @@ class Worker:
         return group
 
     def _serve(self, group: list[Job]) -> None:
-        drafts: list[Draft | Exception] = [_drafted(self.shop, job) for job in group]
+        drafts: list[Draft | Exception] = [self._drafted(job) for job in group]
         together = [entry for draft in drafts if isinstance(draft, Draft) for entry in draft.entries]
         outcomes: list[Outcome]
         try:
@@ -155,6 +158,9 @@ class Worker:
             outcomes = [one if isinstance(one, Exception) else (one.answer, one.entries) for one in drafts]
         except Exception:  # one of them cannot be recorded: the others are not to suffer for it
             outcomes = [one if isinstance(one, Exception) else self._by_itself(one) for one in drafts]
+        self.beside.catch_up()
+        if any(job.endpoint.alone for job in group):  # who was erased is known to no canary
+            self.beside.drop()
         for loop in {job.answered.get_loop() for job in group}:
             mine = [
                 (job, out)
@@ -171,6 +177,14 @@ class Worker:
             if self._renewal is None:
                 raise
             self._changed = True
+
+    def _drafted(self, job: Job) -> Draft | Exception:
+        if job.marks is not None:
+            job.marks.parts.append(("wait", job.marks.start_ns, job.marks.clock_ns()))
+        try:
+            return self.beside.draft(lambda shop: _work(shop, job), job.asked, alone=job.endpoint.alone)
+        except Exception as error:
+            return error
 
     def _by_itself(self, draft: Draft) -> Outcome:
         try:
@@ -208,6 +222,7 @@ class Worker:
                 _log.error("the shop is in trouble", extra={"facts": {"error": type(error).__name__}})
             self.trouble = type(error).__name__
             outdated = True
+        self.beside.look(now)
         if self._renewal is None:
             return
         keep_days = self.shop.settings.journal.keep_days
@@ -227,23 +242,20 @@ class Worker:
             opened.journal.close()
             return
         self._changed = False
+        self.beside.drop()
         old, self.shop = self.shop, opened
         old.journal.close()  # what it learned is not stored: it is of the fit before
         _log.info("renewed", extra={"facts": {"model_version": opened.fitted.version}})
 
 
-def _drafted(shop: Honeyguide, job: Job) -> Draft | Exception:
+def _work(shop: Honeyguide, job: Job) -> Draft:
+    if job.marks is None:
+        return job.endpoint.work(shop, job.asked)
+    shop.watch = job.marks.part
     try:
-        if job.marks is None:
-            return job.endpoint.work(shop, job.asked)
-        job.marks.parts.append(("wait", job.marks.start_ns, job.marks.clock_ns()))
-        shop.watch = job.marks.part
-        try:
-            return job.endpoint.work(shop, job.asked)
-        finally:
-            shop.watch = unwatched
-    except Exception as error:
-        return error
+        return job.endpoint.work(shop, job.asked)
+    finally:
+        shop.watch = unwatched
 
 
 @contextmanager

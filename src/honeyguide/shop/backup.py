@@ -51,12 +51,19 @@ class Contents(msgspec.Struct, frozen=True, kw_only=True):
     made: datetime
     decisions: int
     events: int
+    items: int
+    """Changes of items."""
     erased: int
     end: int
     """The last offset of the journal."""
     from_database: bool
     """Whether the journal was in a database: its entries came through the journal's protocol."""
     files: dict[str, Member]
+
+    @property
+    def entries(self) -> int:
+        """How many journal entries there are, but for those of erased users."""
+        return self.decisions + self.events + self.items
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +111,11 @@ def back_up(
     )
 
 
-def count_journal(path: Path) -> tuple[int, int, int, int]:
-    """Decisions, events, places of who was erased, and the last offset, of a journal in a file; JournalError."""
+def count_journal(path: Path) -> tuple[int, int, int, int, int]:
+    """Decisions, events, changes of items, places of who was erased, the last offset, of a journal; JournalError."""
     with closing(SqliteJournal(path)) as journal:
         counts = journal.counts()
-        return counts.decisions, counts.events, counts.erased, journal.end()
+        return counts.decisions, counts.events, counts.items, counts.erased, journal.end()
 
 
 def _moment(workspace: Workspace, place: Path | str) -> _Moment:
@@ -139,12 +146,13 @@ def _write(workspace: Workspace, copy: Path, journal: Path, made: datetime, from
                 files[name] = _add(tar, name, file)
         with journal.open("rb") as file:
             files[JOURNAL] = _add(tar, JOURNAL, file)
-        decisions, events, erased, end = count_journal(journal)
+        decisions, events, items, erased, end = count_journal(journal)
         contents = Contents(
             format=FORMAT,
             made=made,
             decisions=decisions,
             events=events,
+            items=items,
             erased=erased,
             end=end,
             from_database=from_database,

@@ -100,7 +100,7 @@ class StockedFinding(Finding):
     """
 
     def __init__(self, base: Finding, rows: Rows, vectors: Vectors, first_us: Rows) -> None:
-        super().__init__(base.models, base.items, base._catalog)
+        super().__init__(base.models, base.items, base._catalog, base._parts)
         self._base = base
         self._rows, self._read, self._first_us = rows, vectors, first_us
 

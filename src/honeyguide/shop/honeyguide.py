@@ -43,7 +43,7 @@ from honeyguide.shop.recommend import (
 )
 from honeyguide.shop.related import Neighbour
 from honeyguide.shop.rules import Ruling
-from honeyguide.shop.split import SHOPS_OWN, apprentice_split, experiment_split, labelled
+from honeyguide.shop.split import SHOPS_OWN, Split, apprentice_split, experiment_split, labelled
 from honeyguide.shop.stock import ReadTexts, changes_of, deletions_of, read_texts
 from honeyguide.shop.view import View
 from honeyguide.shop.workspace import Workspace
@@ -76,6 +76,8 @@ class Honeyguide:
         """Told of a page's parts by name."""
         self._experiment = experiment_split(settings)
         self._apprentice = apprentice_split(settings)
+        self.under: Split | None = None
+        """What shares users out between this shop and another one: pages say that they were made under it."""
         self._learning = Learning(settings, fitted, journal)
 
     @classmethod
@@ -193,7 +195,7 @@ class Honeyguide:
                 self.model, user_id, history, rows, now_us, horizon_days=horizon, transitions=moves
             )
         size = min(usual, len(rows)) if k is None else k
-        splits = (self._experiment, None if ranked is None else self._apprentice)
+        splits = (self._experiment, None if ranked is None else self._apprentice, self.under)
         with self.watch("policy"):
             return decide(
                 policy,

@@ -12,7 +12,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,6 +28,7 @@ SEQUENCE, FORECAST, HEADS = "sequence", "forecast", "heads"
 RELATED, TEXTS = "related", "texts"
 PARTS = (ITEMS, USERS, POLICY, TAXONOMY, ENCODER, SEQUENCE, FORECAST, HEADS, RELATED, TEXTS)
 ITEMS_FILE = "items.parquet"
+CANARY_FILE = "CANARY"
 _LOCK = ".lock"
 
 
@@ -99,11 +100,15 @@ def get(models: Path, number: int) -> Release:
 
 
 def activate(models: Path, number: int) -> Release:
-    """Let this release serve, once every file of it is found to be sound; UnknownRelease, DamagedArtifact."""
+    """Let this release serve everybody, once every file of it is found to be sound: a canary ends with that.
+
+    UnknownRelease, DamagedArtifact.
+    """
     with _alone(models):
         release = get(models, number)
         verify(models, release)
         artifacts.activate(models, RELEASE, release.release_id)
+        (models / RELEASE / CANARY_FILE).unlink(missing_ok=True)
     return release
 
 
@@ -123,11 +128,11 @@ def verify(models: Path, release: Release) -> None:
         artifacts.load(models, name, version)
 
 
-def prune(models: Path, keep: int) -> tuple[Release, ...]:
-    """Remove all but the newest `keep` releases and the one that serves, and what only they were made of."""
+def prune(models: Path, keep: int, *, spare: Collection[int] = ()) -> tuple[Release, ...]:
+    """Remove all but the newest `keep` releases, the one that serves, and those to `spare`, with their parts."""
     with _alone(models):
         kept, served = all_of(models), active_id(models)
-        gone = tuple(one for one in kept[keep:] if one.release_id != served)
+        gone = tuple(one for one in kept[keep:] if one.release_id != served and one.number not in spare)
         for one in gone:
             shutil.rmtree(models / RELEASE / one.release_id)
         artifacts.repoint(models, RELEASE, {one.release_id: None for one in gone})

@@ -163,7 +163,7 @@ def _unpack(
 
 def _check_journal(backup: Path, path: Path, contents: Contents) -> None:
     check_sound(path)
-    stated = (contents.decisions, contents.events, contents.erased, contents.end)
+    stated = (contents.decisions, contents.events, contents.items, contents.erased, contents.end)
     if count_journal(path) != stated:
         raise InvalidFile(backup, "its journal is not the one that it names", _TAKE_ANOTHER)
 

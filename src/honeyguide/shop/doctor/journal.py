@@ -47,11 +47,17 @@ def integrity(place: Path | str, journal: Journal) -> tuple[Check, datetime | No
                     orphans += record.entry.decision_id not in pages
     except JournalError as error:
         return broken("journal", str(error), _BACKUP), None
-    if orphans:
+    if orphans and not dropped(journal):
         return broken(
             "journal", f"{orphans} pieces of feedback are on pages that are not in it", _BACKUP
         ), None
     return fine("journal", f"{entries:,} entries can be read, and their checksums hold"), latest
+
+
+def dropped(journal: Journal) -> bool:
+    """Whether entries were dropped for their age: offsets have no gaps otherwise, who is erased leaves a time."""
+    counts = journal.counts()
+    return counts.decisions + counts.events + counts.items + counts.erased < journal.end()
 
 
 def clock(now: datetime, latest: datetime | None) -> Check:
@@ -77,8 +83,10 @@ def replayed(settings: Settings, fitted: Fitted, journal: Journal) -> Check:
         if stored is None:
             return fine(name, "no state was saved: the next start learns from the journal")
         offset, state = stored
+        if dropped(journal):
+            return fine(name, f"the state saved at entry {offset:,} stands for entries that were dropped")
         until = _Until(journal, offset)
-        Learning(settings, fitted, until, fitted.shopper_model(settings)).save()
+        Learning(settings, fitted, until).save()
     except HoneyguideError as error:
         return broken(name, str(error), remedy)
     again = until.saved
@@ -153,7 +161,11 @@ class _Until:
         """None: all is learned from the start."""
         return None
 
-    def erase(self, user_id: str) -> Erasure:
+    def erase(self, user_id: str, *, kept: tuple[int, State] | None = None) -> Erasure:
+        """Nothing is written here."""
+        raise JournalError("this journal is only looked at")
+
+    def drop(self, before: datetime, *, kept: tuple[int, State]) -> Counts:
         """Nothing is written here."""
         raise JournalError("this journal is only looked at")
 
