@@ -23,7 +23,7 @@ check: lint
 
 # The tests of faults with their full numbers, which takes about an hour; docs/reliability.md has the figures.
 soak: .venv/.installed
-	HONEYGUIDE_SOAK=1 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PY) -m pytest tests/test_faults_*.py
+	HONEYGUIDE_SOAK=1 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PY) -m pytest tests/test_faults_*.py tests/test_serve_models.py
 
 # Rivals' dependencies exclude each other and ours, so each lives by itself.
 bench-setup: .venv/.installed .venv-rivals/rectools/.installed .venv-rivals/recbole/.installed \

@@ -31,6 +31,7 @@ from tests.fitted import copy_of, fitted_anew, fitted_shop
 from tests.postgres_server import PostgresServer
 from tests.serve_fixture import served
 from tests.shop_fixture import NOW
+from tests.soak import rounds
 
 
 @pytest.fixture
@@ -141,7 +142,8 @@ def test_any_damage_is_found_and_leaves_nothing(shop: Path, safe: Path) -> None:
     sound, expected = file.read_bytes(), _tree(shop)
     dice = random.Random(7)
     refused = 0
-    for turn in range(60):
+    turns = rounds(24, 400)
+    for turn in range(turns):
         at = dice.randrange(len(sound))
         damaged = bytearray(sound)
         damaged[at] ^= 1 << dice.randrange(8)
@@ -155,7 +157,7 @@ def test_any_damage_is_found_and_leaves_nothing(shop: Path, safe: Path) -> None:
             assert _tree(again) == expected
             again.rename(safe / f"sound-{turn}")
         assert not list(safe.glob(".*"))
-    assert refused >= 50
+    assert refused >= 0.8 * turns
     file.write_bytes(b"no tar at all" * 1000)
     with pytest.raises(InvalidFile, match="no backup, or damaged"):
         restore(file, again, now=NOW)

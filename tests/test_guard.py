@@ -69,12 +69,17 @@ def test_a_canary_that_does_no_harm_is_hardly_ever_taken_back() -> None:
     assert sum(alarms) <= 3  # one is expected, if each were looked at for ever
 
 
-def test_a_canary_that_does_harm_is_found() -> None:
-    found = _watched(2500, (0.4, 0.1), 1, 20)
-    assert found[-1].harmful
-    assert found[-1].difference is not None
-    assert found[-1].difference.low < -0.3 < found[-1].difference.high
-    assert not any(one.harmful for one in _watched(2500, (0.1, 0.4), 1, 5))
+@pytest.mark.parametrize(("rate", "users"), [(0.1, 500), (0.2, 1000)])
+def test_a_canary_that_does_harm_is_found(rate: float, users: int) -> None:
+    found = _watched(users + 120, (0.4, rate), 1, users // 100)[-1]
+    assert found.harmful
+    assert found.difference is not None
+    assert found.difference.low < rate - 0.4 < found.difference.high
+    assert found.users <= users
+
+
+def test_a_canary_that_earns_more_is_left() -> None:
+    assert not any(one.harmful for one in _watched(600, (0.1, 0.4), 1, 5))
 
 
 def test_a_user_counts_once_all_is_known_and_only_what_is_within_the_hours() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -166,6 +167,11 @@ def test_what_is_no_canary_is_refused(
     with pytest.raises(SystemExit, match="0"):
         main(["models", "list", str(folder)])
     assert "Canary: release 2 for 30% of the users; it serves them" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="0"):
+        main(["models", "list", str(folder), "--json"])
+    told = json.loads(capsys.readouterr().out)
+    assert [one["number"] for one in told["releases"]] == [2, 1]
+    assert (told["canary"]["number"], told["canary"]["share"], told["canary"]["taken_back"]) == (2, 0.3, "")
     releases.activate(models, 1)
     assert canary.read(models) is None
 

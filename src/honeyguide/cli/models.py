@@ -17,16 +17,21 @@ models = typer.Typer(help="List the fits that are kept, activate one, roll back.
 
 @models.command("list")
 def list_(shop: Shop, json: AsJson = False) -> None:
-    """List the releases that are kept, the newest first."""
+    """List the releases that are kept, the newest first, and the last canary."""
+    from dataclasses import asdict
+
     from honeyguide.cli.show import console, show, table
     from honeyguide.shop import canary as canaries
     from honeyguide.shop import releases
 
     folder = _models(shop)
-    active, kept = releases.active_id(folder), releases.all_of(folder)
+    active, kept, last = releases.active_id(folder), releases.all_of(folder), canaries.read(folder)
     if json or not kept:
-        told = [_told(one, active) for one in kept]
-        show({"releases": told}, f"There is none yet. Run: honeyguide fit {shop}", as_json=json)
+        told = {
+            "releases": [_told(one, active) for one in kept],
+            "canary": None if last is None else {**asdict(last), "since": last.since.isoformat()},
+        }
+        show(told, f"There is none yet. Run: honeyguide fit {shop}", as_json=json)
         return
     printed = table("release", "made", "model version", "")
     for one in kept:
@@ -34,7 +39,7 @@ def list_(shop: Shop, json: AsJson = False) -> None:
         serves = "serves" if one.release_id == active else ""
         printed.add_row(str(one.number), made, one.model_version, serves)
     console.print(printed)
-    if (last := canaries.read(folder)) is not None:
+    if last is not None:
         said = f"was taken back: {last.taken_back}" if last.taken_back else "serves them"
         show({}, f"Canary: release {last.number} for {last.share:.0%} of the users; it {said}", as_json=False)
 
