@@ -47,7 +47,7 @@ class About:
         if self.beside is not None:
             deviations += rng.standard_normal((count, len(self.beside))) @ self.beside
         if self.own is not None:
-            deviations += np.sqrt(self.own) * rng.standard_normal(deviations.shape)
+            deviations += np.sqrt(self.own) * self._items_noise(count, rng)
         return np.asarray(self.mean + scale * deviations)
 
     def spread(self, noise: CommonNoise) -> tuple[Floats, Floats]:
@@ -58,6 +58,12 @@ class About:
         if self.beside is not None:
             weights += others @ self.beside
         return weights, own * np.sqrt(np.zeros(n) if self.own is None else self.own)
+
+    def _items_noise(self, count: int, rng: np.random.Generator) -> Floats:
+        """(count, n) of standard normal noise, an item's the same in whatever order the items come."""
+        place = np.empty(len(self.mean), dtype=np.int64)
+        place[np.argsort(self.mean, kind="stable")] = np.arange(len(place))
+        return np.asarray(rng.standard_normal((len(place), count))[place].T)
 
     def root(self) -> Floats:
         """(m, n): a matrix R with RᵀR how the user's unknowns move the expected rewards together."""
