@@ -4,6 +4,10 @@ An effect is in logits, drawn from N(m, v). Rewards that tell the information I 
 was earned less what was due), leave the precision 1/v + I/noise and the mean (m/v + S/noise) over it: of what is
 rare, observed over expected, shrunk (Clayton & Kaldor 1987). Both sums are kept in fixed point, per item and by
 whom they are, so that they do not depend on order and people are unlearned to the bit.
+
+Who takes one item again and again and hardly anything else says nothing of what others want, or means to say too
+much of that item. So a user is set aside while one item makes up more than half of what they took and was taken more
+than once. That is read off the same sums, so it depends on no order either, and ends when they take other things.
 """
 
 from __future__ import annotations
@@ -26,6 +30,7 @@ _VARIANCES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.8, 1.2, 2.0)
 _MEANS = (-0.5, -0.25, 0.0, 0.25, 0.5, 0.8, 1.2, 2.0)
 _SURELY = 2.0  # nats that a greater variance must be likelier by: two standard errors
 _FOLDS = 5
+_MORE_THAN_ONCE = 1.5  # in rewards: what is taken of an item is its information and score together
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,11 @@ class ItemEffects:
         self._sums = np.zeros((1, 2), dtype=np.int64)  # information, score
         self._reach = np.zeros(1, dtype=np.int64)
         self._users: dict[str, dict[str, NDArray[np.int64]]] = {}
+        self._aside: set[str] = set()
+
+    def aside(self, user_id: str) -> bool:
+        """Whether this user takes one item again and again, so that they say nothing of everybody."""
+        return user_id in self._aside
 
     def rows(self, item_ids: Sequence[str]) -> Rows:
         """(n,): where the items stand here; those that nobody was shown stand in one place."""
@@ -84,11 +94,13 @@ class ItemEffects:
         parts = sign * np.rint(np.stack([information, scores], axis=1) / STEP).astype(np.int64)
         for item, part in zip(item_ids, parts, strict=True):
             self._add(user_id, item, part)
+        self._judge(user_id)
 
     def forget(self, user_id: str) -> None:
         """Take back all that a user added."""
         for item, part in self._users.get(user_id, {}).copy().items():
             self._add(user_id, item, -part)
+        self._judge(user_id)
 
     def state(self) -> State:
         """The prior (3,), and `effects.sums` (m, 2) int64 of m pairs of `effects.users` and `effects.items`."""
@@ -114,17 +126,34 @@ class ItemEffects:
         items = unpack_strings(state["effects.items"], state["effects.item_offsets"])
         for user, item, part in zip(users, items, state["effects.sums"], strict=True):
             found._add(user, item, part)
+        for user in sorted(set(users)):
+            found._judge(user)
         return found
 
     def _add(self, user_id: str, item: str, part: NDArray[np.int64]) -> None:
-        row = self._row_of(item)
-        self._sums[row] += part
         mine = self._users.setdefault(user_id, {})
         before = item in mine
         _add(mine, item, part)
-        self._reach[row] += (item in mine) - before
+        if user_id not in self._aside:
+            self._count(item, part, (item in mine) - before)
         if not mine:
             del self._users[user_id]
+
+    def _count(self, item: str, part: NDArray[np.int64], users: int) -> None:
+        row = self._row_of(item)
+        self._sums[row] += part
+        self._reach[row] += users
+
+    def _judge(self, user_id: str) -> None:
+        """Set a user aside, or let them count again, as their sums have it."""
+        mine = self._users.get(user_id, {})
+        aside = _one_sided(mine)
+        if aside == (user_id in self._aside):
+            return
+        sign = -1 if aside else 1
+        for item, part in mine.items():
+            self._count(item, sign * part, sign)
+        (self._aside.add if aside else self._aside.discard)(user_id)
 
     def _row_of(self, item: str) -> int:
         row = self._row.setdefault(item, len(self._row) + 1)
@@ -191,6 +220,13 @@ def _likelihood(expected: Floats, earned: Floats, mean: float, variance: float) 
     shape, rate = 1 / variance, np.maximum(expected, LEAST / MOST) * (1 + mean)
     value = gammaln(earned + shape) - gammaln(shape) + shape * np.log(shape / (shape + rate))
     return float((value + earned * np.log(rate / (shape + rate))).sum())
+
+
+def _one_sided(sums: dict[str, NDArray[np.int64]]) -> bool:
+    """Whether one item was taken more than once and more than all others together."""
+    taken = [max(int(information + score), 0) for information, score in sums.values()]
+    most = max(taken, default=0)
+    return most > _MORE_THAN_ONCE / STEP and 2 * most > sum(taken)
 
 
 def _add(sums: dict[str, NDArray[np.int64]], key: str, part: NDArray[np.int64]) -> None:

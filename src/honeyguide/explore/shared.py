@@ -122,7 +122,8 @@ class SharedPosterior(UserPosterior):
 
     def forget(self, user_id: str) -> None:
         """Unlearn a user, to the bit: also what they said of everybody and of items."""
-        self._everybody -= self._stats.get(user_id, self._nothing)
+        if not self.items.aside(user_id):
+            self._everybody = self._everybody - self._stats.get(user_id, self._nothing)
         self._forget_beliefs()
         self.items.forget(user_id)
         self.interests.forget(user_id)
@@ -165,8 +166,9 @@ class SharedPosterior(UserPosterior):
         posterior.items = items
         posterior.interests = InterestEffects.from_state(state, prior.noise_variance, prior.dim)
         posterior._recall(state)
-        posterior._everybody += state["users.stats"].sum(axis=0, dtype=np.int64)
         names = unpack_strings(state["users.names"], state["users.offsets"])
+        counted = np.array([not items.aside(user) for user in names], dtype=np.bool_)
+        posterior._everybody += state["users.stats"][counted].sum(axis=0, dtype=np.int64)
         for user, period, sums in zip(names, state["users.periods"], state["users.stats"], strict=True):
             posterior.periods.add(user, int(period), sums.copy())
         return posterior
@@ -177,7 +179,8 @@ class SharedPosterior(UserPosterior):
     def _add(self, user_id: str, statistics: NDArray[np.int64], period: int = 0) -> None:
         super()._add(user_id, statistics)
         self.periods.add(user_id, period, statistics)
-        self._everybody = self._everybody + statistics
+        if not self.items.aside(user_id):
+            self._everybody = self._everybody + statistics
         self._forget_beliefs()
 
     def _page(self, decision: Decision, rewards: Floats, sign: int) -> None:
@@ -186,7 +189,11 @@ class SharedPosterior(UserPosterior):
         user, period = decision.user_id, self.periods.of(decision.time)
         self._add(user, statistics, period)
         told = Linearised.of(self.base.expected(decision.features), looked).scores(rewards)
+        before = self.items.aside(user)
         self.items.add(user, decision.item_ids, *told, sign=sign)
+        if self.items.aside(user) != before:  # who is set aside tells nothing of everybody either
+            mine = self._stats.get(user, self._nothing)
+            self._everybody = self._everybody + (mine if before else -mine)
         groups = decision.candidates.groups
         if groups is not None and self.interests.variance:
             rows = rows_told(*told, decision.features)

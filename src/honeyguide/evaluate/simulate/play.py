@@ -35,6 +35,17 @@ class Visit:
         return f"{user_id(self.coming.person)}@{self.coming.nth}"
 
 
+@dataclass(frozen=True, slots=True)
+class Bots:
+    """People of a season who are none: each takes the item of row `target` whenever it is shown, and nothing else.
+
+    They had taken it before they came, so that it is among their candidates.
+    """
+
+    people: frozenset[int]
+    target: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
     """What a page brought: rewards (k,), each 0 or 1, what they are in expectation (k,), and what was new.
@@ -67,7 +78,9 @@ class Play:
         seed: int,
         truth_seed: int | None = None,
         past: bool = False,
+        bots: Bots | None = None,
     ) -> None:
+        self.bots = bots
         self.shop = shop
         self.world = world
         seed = key_of(seed, "past" if past else "present")
@@ -95,6 +108,9 @@ class Play:
         self._untold: list[tuple[float, int, Answer]] = []
         self._told: list[Answer] = []
         self._shown = 0
+        if bots is not None:
+            for person in sorted(bots.people):
+                self.seen.learn(person, -1, 0.0, np.array([bots.target]), np.ones(1))
 
     def next(self) -> Visit | None:
         """The next visit; what was to be known by then is, and `told` gives it. None when the season is over."""
@@ -130,6 +146,8 @@ class Play:
 
     def chance(self, coming: Coming, rows: Rows) -> Floats:
         """(n,): the truth about items at a visit that has not been shown a page yet."""
+        if self.bots is not None and coming.person in self.bots.people:
+            return np.asarray(rows == self.bots.target, dtype=np.float64)
         return self.wants.chance(coming.person, int(self._truth_user[coming.person]), coming.day, rows)
 
     def worth(self, visit: Visit, chosen: Rows) -> float:

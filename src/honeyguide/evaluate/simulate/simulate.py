@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from honeyguide.evaluate.simulate.play import Answer, Play, Visit
+from honeyguide.evaluate.simulate.play import Answer, Bots, Play, Visit
 from honeyguide.evaluate.simulate.runs import Run
 from honeyguide.evaluate.simulate.seen import time_of
 from honeyguide.evaluate.simulate.shops import SimulatedShop
@@ -67,13 +67,15 @@ def simulate(
     seed: int,
     past: bool = False,
     keep: bool = False,
+    bots: Bots | None = None,
     progress: Progress = silent,
 ) -> Run:
     """Play one season with the policy that `make` makes of `state`; `keep` keeps every decision and its rewards.
 
-    Runs of several policies with one seed meet the same people, who like the same things at the same visits.
+    Runs of several policies with one seed meet the same people, who like the same things at the same visits; `bots`
+    are some of them who do not like but push something.
     """
-    play, policy = Play(shop, world, seed=seed, past=past), make(state)
+    play, policy = Play(shop, world, seed=seed, past=past, bots=bots), make(state)
     columns, waiting = _Columns(keep=keep), dict[str, Decision]()
     while visit := play.next():
         _learn(policy, play, waiting)
