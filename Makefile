@@ -4,7 +4,7 @@ export HF_HUB_OFFLINE := 1
 # Tests that share what was dear to make stay together, and the two processes fill the cores: more threads only wait.
 PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal
 
-.PHONY: demo test lint check soak bench-setup clean
+.PHONY: demo test lint check soak audit bench-setup clean
 
 demo: .venv/.installed
 	.venv/bin/honeyguide demo
@@ -24,6 +24,10 @@ check: lint
 # The tests of faults with their full numbers, which takes about an hour; docs/reliability.md has the figures.
 soak: .venv/.installed
 	HONEYGUIDE_SOAK=1 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PY) -m pytest tests/test_faults_*.py tests/test_serve_models.py
+
+# What is known against the packages that are installed; it fails where one cannot be looked up, too.
+audit: .venv/.installed
+	$(PY) -m pip_audit --strict --skip-editable --progress-spinner off
 
 # Rivals' dependencies exclude each other and ours, so each lives by itself.
 bench-setup: .venv/.installed .venv-rivals/rectools/.installed .venv-rivals/recbole/.installed \

@@ -34,7 +34,7 @@ from rows import Row, report
 SECONDS, K, SHARE, BATCH = 5.0, 10, 0.7, 100
 OF_ECHO, P99_MS, EVENTS = 0.5, 10.0, 20_000.0
 """The goals: a share of the echo's rate, milliseconds at 0.7 of ours, events a second."""
-_SERVE = "import sys; from honeyguide.cli.app import main; main(sys.argv[1:])"
+SERVE = "import sys; from honeyguide.cli.app import main; main(sys.argv[1:])"
 _ECHO = Path(__file__).parent / "http_echo.py"
 
 
@@ -122,7 +122,8 @@ def measured(shop: Path, echo: Server, rounds: int, candidates: int) -> list[Row
     names, item = sorted(fitted.histories), fitted.catalog.ids[0]
     users, others = names[:500], names[500:] or names
     ours, theirs, events, steady = [], [], [], list[Load]()
-    with server("-c", _SERVE, "serve", str(shop), "--port", "0", "--json") as own:
+    words = ("serve", str(shop), "--port", "0", "--json", "--wait-ms", "60000")  # nobody is to be turned away
+    with server("-c", SERVE, *words) as own:
         good(as_often_as_it_can(pages(own.port, users), 2.0))
         for turn in range(rounds):
             ours.append(pressed(own, pages(own.port, users)))

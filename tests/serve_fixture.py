@@ -14,6 +14,7 @@ import httpx
 import uvicorn
 
 from honeyguide import Honeyguide
+from honeyguide.cli.listening import config_of
 from honeyguide.serve.app import create_app
 from honeyguide.serve.auth import Keys
 from honeyguide.serve.tracing import Tracing
@@ -55,6 +56,7 @@ def served(
     *,
     store: str | None = None,
     most_waiting: int = 128,
+    most_wait_s: float = 60.0,
     clock: Callable[[], float] = time.monotonic,
     tracing: Tracing | None = None,
 ) -> Iterator[Served]:
@@ -64,11 +66,13 @@ def served(
         shop,
         keys=keys,
         most_waiting=most_waiting,
+        most_wait_s=most_wait_s,
         clock=clock,
         reopen=lambda: Honeyguide.open(folder, store=store, clock=lambda: NOW),
         tracing=tracing,
     )
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, ws="none", log_config=None, access_log=False)
+    config = config_of(app)
+    config.host, config.port = "127.0.0.1", 0
     server = uvicorn.Server(config)
     thread = Thread(target=server.run)
     thread.start()

@@ -32,7 +32,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
 
 @contextmanager
 def _process(folder: Path) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
-    code = f"from honeyguide.cli.app import main; main(['serve', {str(folder)!r}, '--port', '0'])"
+    words = ["serve", str(folder), "--port", "0", "--wait-ms", "60000"]
+    code = f"from honeyguide.cli.app import main; main({words!r})"
     command = [sys.executable, "-c", code]
     running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert running.stdout is not None

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 import uvicorn
 from starlette.applications import Starlette
 
+from honeyguide.cli.connections import IDLE_S, Connection
 from honeyguide.errors import InvalidInput
 
 log = logging.getLogger("honeyguide.serve")
@@ -65,20 +66,25 @@ def url_of(bound: socket.socket) -> str:
 def listen(app: Starlette, bound: socket.socket, say: Callable[[], object]) -> None:
     """Serve until SIGTERM or SIGINT; what was asked by then is answered. `say` is called when it is open."""
     log_lines()
-    config = uvicorn.Config(
+    server = _Server(config_of(app), say)
+    # uvicorn raises the signal that ended it once more when it is through: that is no failure
+    for ending in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(ending, lambda number, frame: setattr(server, "should_exit", True))
+    server.run(sockets=[bound])
+
+
+def config_of(app: Starlette) -> uvicorn.Config:
+    """How uvicorn serves it."""
+    return uvicorn.Config(
         app,
+        http=Connection,
         ws="none",
         access_log=False,
         log_config=None,
         server_header=False,
         timeout_graceful_shutdown=_GRACE_S,
-        timeout_keep_alive=30,
+        timeout_keep_alive=int(IDLE_S),
     )
-    server = _Server(config, say)
-    # uvicorn raises the signal that ended it once more when it is through: that is no failure
-    for ending in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(ending, lambda number, frame: setattr(server, "should_exit", True))
-    server.run(sockets=[bound])
 
 
 def log_lines() -> None:

@@ -33,6 +33,12 @@ def serve(
     waiting: Annotated[
         int, typer.Option(help="Requests that may wait; one more is told to come again.", min=1)
     ] = 128,
+    wait_ms: Annotated[
+        int,
+        typer.Option(
+            help="Milliseconds that a request may be expected to wait; else it is told to come again.", min=1
+        ),
+    ] = 75,
     store: Annotated[
         str | None,
         typer.Option(
@@ -65,12 +71,12 @@ def serve(
             _started(shop, url_of(bound), as_json=json)
 
         if workers == 1:
-            _answer(shop, store, bound, waiting, say)
+            _answer(shop, store, bound, (waiting, wait_ms), say)
         elif (copy := _copied(workers)) is not None:
             _refuse_strangers(shop, host)
             copies, number, shared = copy
             told = (say, copies.serves) if number == 0 else (copies.serves,)
-            _answer(shop, store, bound, waiting, lambda: [tell() for tell in told], shared)
+            _answer(shop, store, bound, (waiting, wait_ms), lambda: [tell() for tell in told], shared)
 
 
 def _refuse_strangers(shop: Path, host: str) -> None:
@@ -85,11 +91,11 @@ def _answer(
     shop: Path,
     store: str | None,
     bound: socket,
-    waiting: int,
+    most: tuple[int, int],
     say: Callable[[], object],
     shared: Path | None = None,
 ) -> None:
-    """Open the shop and answer at the port until told to end."""
+    """Open the shop and answer at the port until told to end; `most` may wait, and for so many milliseconds."""
     from honeyguide.cli.listening import listen
     from honeyguide.serve.app import create_app
     from honeyguide.serve.tracing import Tracing
@@ -98,7 +104,8 @@ def _answer(
     app = create_app(
         Honeyguide.open(shop, store=store),
         keys=_keys(shop),
-        most_waiting=waiting,
+        most_waiting=most[0],
+        most_wait_s=most[1] / 1000,
         reopen=lambda: _reopened(shop, store),
         tracing=Tracing.from_environment(os.environ),
         shared=shared,

@@ -24,6 +24,7 @@ from starlette.routing import Route
 from honeyguide.serve import deciding, knowing, recording, releasing, scripts, stocking
 from honeyguide.serve.auth import Key, Keys
 from honeyguide.serve.docs import page
+from honeyguide.serve.door import Door
 from honeyguide.serve.endpoint import Bare, Endpoint
 from honeyguide.serve.gorse import Gorse
 from honeyguide.serve.limits import Rates, body_of, check_text
@@ -64,6 +65,7 @@ def create_app(
     *,
     keys: Keys,
     most_waiting: int = 128,
+    most_wait_s: float = 0.075,
     clock: Callable[[], float] = time.monotonic,
     reopen: Callable[[], Honeyguide] | None = None,
     tracing: Tracing | None = None,
@@ -72,12 +74,13 @@ def create_app(
     """The service, which closes the shop when it ends.
 
     As long as there are no `keys` it answers only what was asked of this machine by one of its own names. Where the
-    shop was fitted anew it is opened by `reopen`, and takes over between two requests. `clock` gives seconds, to
-    measure and to limit by. `tracing` is told of every request. Where several processes answer at one port `shared`
-    is the folder in which they keep their figures and the keys' rates together.
+    shop was fitted anew it is opened by `reopen`, and takes over between two requests. One request more than
+    `most_waiting`, or one that is expected to wait longer than `most_wait_s`, is told to come again. `clock` gives
+    seconds, to measure and to limit by. `tracing` is told of every request. Where several processes answer at one
+    port `shared` is the folder in which they keep their figures and the keys' rates together.
     """
     renewal = None if reopen is None else Renewal(reopen)
-    worker = Worker(shop, most=most_waiting, clock=clock, renewal=renewal)
+    worker = Worker(shop, most=most_waiting, most_s=most_wait_s, clock=clock, renewal=renewal)
     rates = Rates() if shared is None else SharedRates(shared)
     service = _Service(worker, keys, clock, tracing, Metrics(worker, shared=shared), rates)
 
@@ -104,7 +107,10 @@ def create_app(
             Route("/docs", _always(html, "text/html; charset=utf-8", _POLICY)),
         ],
         lifespan=lifespan,
-        middleware=_from_browsers(shop.settings.serve.origins),
+        middleware=[
+            *_from_browsers(shop.settings.serve.origins),
+            Middleware(Door, full=lambda: worker.full, turned=service.metrics.turned_away),
+        ],
         exception_handlers={HTTPException: _unrouted, Exception: _broken},
     )
     app.router.redirect_slashes = False

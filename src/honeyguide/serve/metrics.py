@@ -40,6 +40,11 @@ class Metrics:
             buckets=_SECONDS,
             registry=self._registry,
         )
+        self._turned_away = Counter(
+            "honeyguide_turned_away",
+            "Requests told to come again before they were read.",
+            registry=self._registry,
+        )
         self._decisions = Counter("honeyguide_decisions", "Pages written down.", registry=self._registry)
         self._events = Counter(
             "honeyguide_events",
@@ -97,6 +102,10 @@ class Metrics:
         """Count one request."""
         self._requests.labels(endpoint, str(status)).inc()
         self._seconds.labels(endpoint).observe(seconds)
+
+    def turned_away(self) -> None:
+        """Count one request that was told to come again before it was read."""
+        self._turned_away.inc()
 
     def recorded(self, entries: Sequence[Entry]) -> None:
         """Count what was written down for a request."""

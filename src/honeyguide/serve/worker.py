@@ -22,8 +22,8 @@ from msgspec import Struct
 from honeyguide.errors import HoneyguideError, InvalidInput, JournalChanged
 from honeyguide.journal.protocol import Entry
 from honeyguide.serve.beside import Beside
+from honeyguide.serve.door import Pace, busy
 from honeyguide.serve.endpoint import Draft, Endpoint
-from honeyguide.serve.problems import BUSY, Refusal
 from honeyguide.serve.renewal import Renewal
 from honeyguide.serve.tracing import Marks
 from honeyguide.shop.honeyguide import Honeyguide, unwatched
@@ -46,8 +46,9 @@ class Job:
 
 
 class Worker:
-    """Serves requests on one thread; `most` may wait, `group` are written down together.
+    """Serves requests on one thread; `group` are written down together.
 
+    `most` may wait, and no more than are expected to be answered in `most_s` seconds.
     Every `look_s` seconds it learns from what other processes wrote, and every `save_s` it stores what was learned.
     Where the shop was fitted anew, or the journal cannot be read on, a shop of `renewal` takes over. So does one that
     has dropped what is old, soon after the start and every day, where the settings say for how long it is kept.
@@ -58,6 +59,7 @@ class Worker:
         shop: Honeyguide,
         *,
         most: int = 128,
+        most_s: float = 0.075,
         group: int = 32,
         look_s: float = 0.5,
         save_s: float = 300.0,
@@ -71,6 +73,8 @@ class Worker:
         self.beside = Beside(lambda: self.shop)
         self._renewal = renewal
         self._most, self._group = most, group
+        self._pace = Pace(most_s)
+        self._in_hand = 0
         self._look_s, self._save_s = look_s, save_s
         self._clock = clock
         self._looked = self._saved = clock()
@@ -85,6 +89,12 @@ class Worker:
     def waiting(self) -> int:
         """How many requests wait."""
         return len(self._waiting)
+
+    @property
+    def full(self) -> bool:
+        """Whether one more would have to wait behind too many, or for too long."""
+        waiting = len(self._waiting)
+        return waiting >= self._most or self._pace.full(waiting + self._in_hand)
 
     @property
     def alive(self) -> bool:
@@ -113,8 +123,8 @@ class Worker:
             return (await asyncio.to_thread(endpoint.work, self.shop, asked)).answer, ()
         job = Job(endpoint, asked, asyncio.get_running_loop().create_future(), marks)
         with self._change:
-            if self._stopping or len(self._waiting) >= self._most:
-                raise Refusal(BUSY, "too many requests are waiting: try again", headers={"retry-after": "1"})
+            if self._stopping or self.full:
+                raise busy()
             self._waiting.append(job)
             self._change.notify()
         return await job.answered
@@ -127,8 +137,13 @@ class Worker:
                 if self._stopping and not self._waiting:
                     return
                 group = self._take()
+                self._in_hand = len(group)
             if group:
+                begun = self._clock()
                 self._serve(group)
+                if not group[0].endpoint.alone:
+                    self._pace.served(len(group), self._clock() - begun)
+                self._in_hand = 0
             self._look_around()
             self._renew()
 
