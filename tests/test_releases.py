@@ -14,6 +14,7 @@ from honeyguide.errors import DamagedArtifact, NotReady, UnknownRelease
 from honeyguide.fit import fit
 from honeyguide.shop import releases
 from honeyguide.shop.honeyguide import Honeyguide as Shop
+from honeyguide.shop.models import histories_from
 from honeyguide.shop.releases import ITEMS, POLICY, USERS
 from honeyguide.shop.workspace import Workspace
 from honeyguide.types import State
@@ -152,6 +153,20 @@ def test_a_roll_back_brings_nobody_back_who_was_erased(shop: Path) -> None:
         assert opened.fitted.version != version
         assert len(opened.history("user-1").rows) == 0
         assert len(opened.history("user-2").rows)
+
+
+def test_nobody_is_left_in_a_first_release_that_is_yet_to_serve(shop: Path) -> None:
+    models = shop / "models"
+    (models / releases.RELEASE / artifacts.POINTER).unlink()
+    assert (releases.active(models), len(releases.all_of(models))) == (None, 1)
+    with _open(shop) as opened:
+        assert "user-1" in opened.fitted.histories
+        opened.erase("user-1")
+    first = releases.all_of(models)[0]
+    assert "user-1" not in histories_from(artifacts.load(models, USERS, first.parts[USERS]).arrays)
+    releases.activate(models, first.number)
+    with _open(shop) as opened:
+        assert "user-1" not in opened.fitted.histories
 
 
 def test_a_damaged_release_that_does_not_serve_goes_with_an_erasure(shop: Path) -> None:
