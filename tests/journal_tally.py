@@ -86,7 +86,7 @@ def expected_tally(entries: Iterable[Entry], watermark_us: int) -> Tally:
                 and event.decision_id == decision.decision_id
                 and event.item_id == item
                 and event.kind != "impression"
-                and start_us <= to_us(event.time) <= start_us + window_us
+                and to_us(event.time) <= start_us + window_us
             ]
             if rewards or start_us + window_us < watermark_us:
                 tally.update(decision.only([slot]), np.array([max(rewards, default=0.0)]))

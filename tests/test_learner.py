@@ -85,9 +85,11 @@ def test_late_feedback_corrects_a_settled_slot() -> None:
 
 
 @pytest.mark.parametrize(
-    ("hours", "counts"), [(-0.01, False), (0.0, True), (HOURS, True), (HOURS + 0.01, False)]
+    ("hours", "counts"), [(-3.0, True), (0.0, True), (HOURS, True), (HOURS + 0.01, False)]
 )
-def test_the_window_reaches_from_the_decision_to_its_end(hours: float, counts: bool) -> None:
+def test_the_window_reaches_to_its_end_and_a_clock_that_is_behind_loses_nothing(
+    hours: float, counts: bool
+) -> None:
     learner = learned([DECISION, sample_feedback(DECISION, 0, hours=hours)])
     assert (rewards(learner)[0] == 256) == counts
     assert learner.stats.ignored == (not counts)

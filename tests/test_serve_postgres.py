@@ -51,11 +51,14 @@ def test_a_service_outlives_its_database(folder: Path, postgres: PostgresServer)
         page = it.decide("nobody", k=3, decision_id="before")
         postgres.crash()
         try:
-            refused = it.client.post("/v1/decide", json=ASKED)
+            unseen = it.decide("nobody", k=3)
+            refused = it.feedback(page)
         finally:
             postgres.start()
+        assert not unseen["recorded"]  # a visitor is waiting: a page that teaches nothing is better than none
         assert refused.status_code == 503
         assert "postgres" not in refused.text
         soon(lambda: it.client.get("/readyz").status_code == 200)
         assert it.decide("nobody", k=3, decision_id="before") == page
         assert it.feedback(page).status_code == 200
+        assert it.feedback(unseen).status_code == 404

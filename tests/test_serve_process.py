@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import socket
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -23,28 +18,12 @@ from honeyguide.cli.app import main
 from honeyguide.journal.sqlite import SqliteJournal
 from honeyguide.types import Decision
 from tests.fitted import copy_of, fitted_shop
+from tests.serve_process import serving
 
 
 @pytest.fixture
 def folder(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
     return copy_of(fitted_shop(tmp_path_factory.getbasetemp()), tmp_path)
-
-
-@contextmanager
-def _process(folder: Path) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
-    words = ["serve", str(folder), "--port", "0", "--wait-ms", "60000"]
-    code = f"from honeyguide.cli.app import main; main({words!r})"
-    command = [sys.executable, "-c", code]
-    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert running.stdout is not None
-    try:
-        said = running.stdout.readline()
-        (url,) = re.findall(r"without a key, from this machine only: (http://127\.0\.0\.1:\d+) ", said)
-        with httpx.Client(base_url=url, timeout=30, trust_env=False) as client:
-            yield running, client
-    finally:
-        running.kill()
-        running.communicate()
 
 
 def _decided(client: httpx.Client, name: str) -> str | None:
@@ -64,7 +43,7 @@ def _journalled(folder: Path) -> list[str]:
 
 
 def test_it_answers_what_was_asked_and_ends_when_it_is_told_to(folder: Path) -> None:
-    with _process(folder) as (running, client), ThreadPoolExecutor(8) as pool:
+    with serving(folder) as (running, client), ThreadPoolExecutor(8) as pool:
         assert client.get("/readyz").status_code == 200
         asked = [pool.submit(_decided, client, f"d-{turn}") for turn in range(40)]
         while not any(one.done() for one in asked):
@@ -90,7 +69,7 @@ def test_it_answers_what_was_asked_and_ends_when_it_is_told_to(folder: Path) -> 
 def test_nothing_that_was_answered_is_lost_when_it_is_killed(folder: Path) -> None:
     answered: set[str] = set()
     for turn in range(3):
-        with _process(folder) as (running, client), ThreadPoolExecutor(8) as pool:
+        with serving(folder) as (running, client), ThreadPoolExecutor(8) as pool:
             asked = [pool.submit(_decided, client, f"d-{turn}-{number}") for number in range(400)]
             while sum(one.done() for one in asked) < 20:
                 time.sleep(0.005)
@@ -114,7 +93,7 @@ def test_items_that_were_put_are_there_after_it_is_killed(folder: Path) -> None:
             return None
         return number if answer.status_code == 200 else None
 
-    with _process(folder) as (running, client), ThreadPoolExecutor(4) as pool:
+    with serving(folder) as (running, client), ThreadPoolExecutor(4) as pool:
         asked = [pool.submit(put, client, number) for number in range(100)]
         while sum(one.done() for one in asked) < 8:
             time.sleep(0.005)

@@ -229,8 +229,10 @@ def _write_version(home: Path, version: str, contents: Mapping[str, bytes]) -> N
                 stream.write(data)
                 stream.flush()
                 os.fsync(stream.fileno())
+        sync(staging)  # the names of the files, or a power cut leaves a version without them
         os.replace(staging, final)
         sync(home)
+        sync(home.parent)
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise

@@ -13,7 +13,9 @@
     │   └── NoArtifact        no such artefact yet
     ├── DamagedArtifact       a stored file is not what its manifest says; it was not loaded
     ├── JournalError          the journal could not be read or written
-    │   └── JournalChanged    another process erased a user or dropped what was old: open it again
+    │   ├── JournalChanged    another process erased a user or dropped what was old: open it again
+    │   ├── JournalFull       there is no room to write it to
+    │   └── JournalAway       its server does not answer, or was lost before it did
     ├── NoSupport             the log cannot answer this off-policy question
     ├── ServiceError          the HTTP service did not do what a client asked of it
     │   ├── NotAllowed        no API key, or one without the scope
@@ -93,6 +95,14 @@ class JournalError(HoneyguideError):
 
 class JournalChanged(JournalError):
     """Another process erased a user or dropped what was old since this journal was opened: open it again."""
+
+
+class JournalFull(JournalError):
+    """There is no room to write the journal to: free some space."""
+
+
+class JournalAway(JournalError):
+    """The journal's server does not answer, or was lost before it did."""
 
 
 class NoSupport(HoneyguideError):

@@ -21,7 +21,10 @@ class PageItem:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page as it stands in the journal; `level` is how much was explored, and `reason` says why."""
+    """A page as it stands in the journal; `level` is how much was explored, and `reason` says why.
+
+    Where the journal could not be written `recorded` is false: show the page, and send no feedback to it.
+    """
 
     decision_id: str
     user_id: str
@@ -33,6 +36,7 @@ class Page:
     policy: str
     policy_version: str
     model_version: str
+    recorded: bool = True
 
     @property
     def item_ids(self) -> tuple[str, ...]:

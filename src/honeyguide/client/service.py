@@ -107,7 +107,7 @@ class Client:
         decision_id: str | None = None,
         now: datetime | None = None,
     ) -> Page:
-        """A page, durable before it is here; the same `decision_id` gives the same page."""
+        """A page, durable before it is here, unless it says otherwise; the same `decision_id` gives the same page."""
         asked = {
             "user_id": user_id,
             "surface": surface,

@@ -32,6 +32,7 @@ _KINDS: dict[int, type[ServiceError]] = {
     502: Unavailable,
     503: Unavailable,
     504: Unavailable,
+    507: Unavailable,
 }
 _T = TypeVar("_T")
 _FIRST_WAIT_S = 0.1

@@ -14,10 +14,10 @@ from typing import Any, Self
 import msgspec
 import numpy as np
 
-from honeyguide.data.database import check_stored, database, parquet
+from honeyguide.data.database import damage_told, database, parquet
 from honeyguide.data.item import Item
 from honeyguide.data.text import item_text
-from honeyguide.errors import InvalidInput, NotReady, UnknownItem
+from honeyguide.errors import DamagedArtifact, InvalidInput, NotReady, UnknownItem
 from honeyguide.types import Rows
 
 
@@ -140,8 +140,7 @@ class Catalog:
         """The catalogue stored in an items.parquet; NotReady where there is none."""
         if not path.is_file():
             raise NotReady(f"there is no {path} yet. Run: honeyguide import, then honeyguide fit")
-        with database() as db:
-            check_stored(db, path)
+        with database() as db, damage_told(path):
             text = ", ".join(
                 f"coalesce({column}::VARCHAR, '')" for column in ("title", "category", "brand", "description")
             )
@@ -151,11 +150,16 @@ class Catalog:
         ids, titles, categories, brands, descriptions, prices = (
             zip(*found, strict=True) if found else ((),) * 6
         )
-        return cls.of(
-            ids,
-            titles=titles,
-            categories=categories,
-            brands=brands,
-            descriptions=descriptions,
-            prices=prices,
-        )
+        try:
+            return cls.of(
+                ids,
+                titles=titles,
+                categories=categories,
+                brands=brands,
+                descriptions=descriptions,
+                prices=prices,
+            )
+        except InvalidInput as error:
+            raise DamagedArtifact(
+                f"{path}: {error}. Restore it from a backup, or remove it and import again"
+            ) from None

@@ -88,9 +88,16 @@ def number(db: duckdb.DuckDBPyConnection, query: str) -> int:
 
 def check_stored(db: duckdb.DuckDBPyConnection, path: Path) -> None:
     """DamagedArtifact where a Parquet file of ours cannot be read."""
-    try:
+    with damage_told(path):
         db.execute(f"SELECT count(*) FROM {parquet(path)}").fetchone()
-    except duckdb.Error as error:
+
+
+@contextmanager
+def damage_told(path: Path) -> Iterator[None]:
+    """DamagedArtifact in place of what DuckDB raises where a Parquet file of ours cannot be read."""
+    try:
+        yield
+    except (duckdb.Error, UnicodeDecodeError) as error:
         reason = first_line(error)
         raise DamagedArtifact(
             f"{path}: cannot be read: {reason}. Restore it from a backup, or remove it and import again"

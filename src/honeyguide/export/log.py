@@ -125,7 +125,7 @@ class DecisionLog:
         best: dict[str, Reaction] = {}
         close_us = to_us(decision.time) + self.window // _MICROSECOND
         for reaction in self.reactions.get(decision.decision_id, ()):
-            if not to_us(decision.time) <= reaction.time_us <= close_us:
+            if reaction.time_us > close_us:
                 continue
             rival = best.get(reaction.item_id)
             if rival is None or (reaction.reward, -reaction.time_us) > (rival.reward, -rival.time_us):

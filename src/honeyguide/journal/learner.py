@@ -2,7 +2,8 @@
 
 A decision opens its slots. Feedback within the window teaches its slot at once, and a better reaction replaces a
 lesser one. When the window closes, a slot without reaction is learned with reward 0; feedback that arrives after
-that still corrects it. Time is the watermark, the latest time in the entries read so far. Decisions are not held:
+that still corrects it. Feedback that names a page came after it, also where two clocks say otherwise. Time is the
+watermark, the latest time in the entries read so far. Decisions are not held:
 they are read back from the journal by id, so what is kept in memory does not grow with their features.
 """
 
@@ -220,7 +221,7 @@ class Learner(Generic[P]):
             return
         page = self._page(decision, journal)
         after_us = to_us(event.time) - to_us(decision.time)
-        if page is None or not 0 <= after_us <= self._rules.window_us:
+        if page is None or after_us > self._rules.window_us:
             self._memo.count(event.user_id, ignored=1)
             return
         reward = self._rules.grades[event.kind]

@@ -2,6 +2,8 @@
 
 What can be done again without harm is done again by itself, once: all that broke before its commit was sent. Where
 the answer to a commit is lost nobody knows whether it was stored; that is an error, and the caller sends it again.
+
+Where no new connection can be made it is tried for beside the work, and all calls fail at once until there is one.
 """
 
 from __future__ import annotations
@@ -18,8 +20,9 @@ from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import tuple_row
 
-from honeyguide.errors import InvalidInput, JournalError
+from honeyguide.errors import InvalidInput, JournalAway, JournalError, JournalFull
 from honeyguide.journal.postgres_schema import Connection, migrate
+from honeyguide.journal.reconnect import Reconnect
 
 T = TypeVar("T")
 
@@ -27,6 +30,7 @@ SCHEMA = "honeyguide"
 """The schema of a shop whose URL names none."""
 
 _TICK_S = 0.1
+_RECONNECT_S = 0.5
 _REMEDIES: tuple[tuple[type[psycopg.Error], str], ...] = (
     (errors.LockNotAvailable, "another process holds it: wait or end that process, then try again"),
     (errors.DiskFull, "the server's disk is full: free some space, then try again"),
@@ -60,6 +64,7 @@ class Link:
         self._timeout_s = timeout_s
         self._lock = RLock()
         self._connection: Listening | None = None
+        self._away: Reconnect[Listening] | None = None
         self._closed = False
         host, port, name = (self._target.get(key, "") for key in ("host", "port", "dbname"))
         self.where = f"postgresql://{host}{port and ':'}{port}/{name}?schema={self._schema}"
@@ -87,6 +92,8 @@ class Link:
         """Let go of the connection; it is not made again."""
         with self._lock:
             self._closed = True
+            if self._away is not None:
+                self._away.stop()
             if self._connection is not None:
                 self._connection.close()
 
@@ -113,7 +120,7 @@ class Link:
             connection.execute("COMMIT")
         except psycopg.OperationalError as error:
             connection.close()
-            raise JournalError(
+            raise JournalAway(
                 f"{self.where}: the connection was lost in the commit, so it is not known whether it was stored "
                 f"({_said(error)}). Send the same again: an id counts once"
             ) from None
@@ -122,9 +129,23 @@ class Link:
     def _connected(self) -> Listening:
         if self._closed:
             raise JournalError(f"{self.where}: it was closed: open it again")
-        if self._connection is None or self._connection.closed:
+        if self._away is not None:
+            self._connection = self._away.take()
+            if self._connection is None:
+                raise JournalAway(f"{self.where}: {_AWAY}")
+            self._away = None
+        if self._connection is None:
             self._connection = self._connect()
+        elif self._connection.closed:
+            self._connection = self._reconnect()
         return self._connection
+
+    def _reconnect(self) -> Listening:
+        try:
+            return self._connect()
+        except psycopg.OperationalError:
+            self._away = Reconnect(self._connect, (psycopg.Error, JournalError), every_s=_RECONNECT_S)
+            raise
 
     def _connect(self) -> Listening:
         connection = Listening.connect(**self._target, autocommit=True, row_factory=tuple_row)
@@ -157,11 +178,13 @@ class Link:
             yield
         except psycopg.Error as error:
             remedy = next((text for kind, text in _REMEDIES if isinstance(error, kind)), None)
+            raised = JournalFull if isinstance(error, errors.DiskFull) else JournalError
             if remedy is None:
-                remedy = _AWAY if isinstance(error, psycopg.OperationalError) else "nothing was changed"
+                away = isinstance(error, psycopg.OperationalError)
+                raised, remedy = (JournalAway, _AWAY) if away else (JournalError, "nothing was changed")
             said = _said(error).replace(str(self._target.get("password") or "\0"), "***")
             # without the cause: nobody has looked whether a library's own error keeps the password to itself
-            raise JournalError(f"{self.where}: {remedy} ({type(error).__name__}: {said})") from None
+            raise raised(f"{self.where}: {remedy} ({type(error).__name__}: {said})") from None
 
 
 class Listening(psycopg.Connection[tuple[Any, ...]]):

@@ -9,7 +9,7 @@ from typing import Any
 
 import apsw
 
-from honeyguide.errors import InvalidInput, JournalError
+from honeyguide.errors import InvalidInput, JournalError, JournalFull
 
 APPLICATION_ID = 0x484F4E59  # "HONY": a file of another program is not taken for a journal
 
@@ -71,7 +71,8 @@ def explained(path: Path) -> Iterator[None]:
         raise InvalidInput(f"{error.object!a} is not valid Unicode text: send a valid id") from None
     except apsw.Error as error:
         remedy = next((text for kind, text in _REMEDIES if isinstance(error, kind)), "nothing was changed")
-        raise JournalError(f"{path}: {remedy} ({type(error).__name__}: {error})") from error
+        kind = JournalFull if isinstance(error, apsw.FullError) else JournalError
+        raise kind(f"{path}: {remedy} ({type(error).__name__}: {error})") from error
 
 
 @contextmanager

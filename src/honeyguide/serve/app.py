@@ -21,6 +21,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from honeyguide.errors import JournalError
 from honeyguide.serve import deciding, knowing, recording, releasing, scripts, stocking
 from honeyguide.serve.auth import Key, Keys
 from honeyguide.serve.docs import page
@@ -89,7 +90,10 @@ def create_app(
         worker.start()
         yield
         worker.stop()
-        worker.shop.close()
+        try:
+            worker.shop.close()
+        except JournalError as error:  # the next start learns from the journal what is not stored
+            _log.error("not saved", extra={"facts": {"error": type(error).__name__}})
         if tracing is not None:
             tracing.close()
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-from honeyguide.errors import UnknownDecision
+from msgspec.structs import replace
+
+from honeyguide.errors import JournalAway, UnknownDecision
 from honeyguide.serve.endpoint import Draft, Endpoint, moment
 from honeyguide.serve.problems import CONFLICT, Refusal
 from honeyguide.serve.structs import DecideAnswer, DecideRequest, PageItem
@@ -17,7 +19,10 @@ def decide(shop: Honeyguide, asked: DecideRequest) -> Draft:
     if asked.decision_id is not None:
         try:
             return Draft(_again(shop, asked, asked.decision_id))
-        except UnknownDecision:
+        except (
+            UnknownDecision,
+            JournalAway,
+        ):  # what it cannot be asked for is drawn, and told as not recorded
             pass
     name = asked.decision_id or uuid4().hex
     decision = shop.draw(
@@ -31,8 +36,15 @@ def decide(shop: Honeyguide, asked: DecideRequest) -> Draft:
         candidates=asked.candidates,
         decision_id=name,
     )
-    # another process may have used the id meanwhile: its page is then the answer
-    return Draft(answer_of(decision), (decision,), lambda: _again(shop, asked, name))
+    answer = answer_of(decision)
+    return Draft(
+        answer,
+        (decision,),
+        # another process may have used the id meanwhile: its page is then the answer
+        otherwise=lambda: _again(shop, asked, name),
+        # a visitor is waiting: a page that teaches nothing is better than none
+        unrecorded=lambda: replace(answer, recorded=False),
+    )
 
 
 def answer_of(decision: Decision) -> DecideAnswer:

@@ -26,12 +26,14 @@ AHEAD = timedelta(minutes=5)
 class Draft:
     """An answer that may be given once `entries` are durable.
 
-    Where the journal refuses them `otherwise` says what the answer is then.
+    Where the journal refuses them `otherwise` says what the answer is then; where there is no room for them, or its
+    server is away, `unrecorded` does.
     """
 
     answer: Struct | None
     entries: tuple[Entry, ...] = ()
     otherwise: Callable[[], Struct | None] | None = None
+    unrecorded: Callable[[], Struct] | None = None
 
 
 class Bare(Struct, frozen=True):

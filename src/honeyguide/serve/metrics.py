@@ -87,12 +87,19 @@ class Metrics:
                 ),
             )
         )
+        self._unrecorded = Gauge(
+            "honeyguide_unrecorded_decisions",
+            "Pages answered while the journal could not be written.",
+            multiprocess_mode="livesum",
+            registry=self._registry,
+        )
         worker.looked = self.look
 
     def look(self) -> None:
         """Take down how long the queue is, how far the learner is behind, and how a canary does."""
         self._waiting.set(self._worker.waiting)
         self._behind.set(self._worker.behind)
+        self._unrecorded.set(self._worker.unrecorded)
         found = self._worker.beside.finding
         self._canary_share.set(self._worker.beside.share)
         self._canary_users.set(found.users)

@@ -11,6 +11,7 @@ from honeyguide.errors import (
     InvalidFile,
     InvalidInput,
     JournalError,
+    JournalFull,
     NoArtifact,
     NotReady,
     NoWorkspace,
@@ -49,6 +50,7 @@ TOO_MANY = Kind("too-many", 429, "Too many requests with this key")
 BROKEN = Kind("broken", 500, "Something went wrong here")
 BUSY = Kind("busy", 503, "Too many requests are waiting")
 NO_JOURNAL = Kind("no-journal", 503, "The journal cannot be written")
+NO_ROOM = Kind("no-room", 507, "The journal's disk is full")
 
 KINDS = (
     NO_JSON,
@@ -67,9 +69,10 @@ KINDS = (
     BROKEN,
     BUSY,
     NO_JOURNAL,
+    NO_ROOM,
 )
 _LOGGED = "It was logged; nothing was recorded that was not acknowledged"
-_RETRY = {NO_JOURNAL: "1"}
+_RETRY = {NO_JOURNAL: "1", NO_ROOM: "10"}
 
 
 class Refusal(HoneyguideError):
@@ -96,6 +99,8 @@ def kind_of(error: Exception) -> Kind:
             return NO_JSON
         case NotReady():
             return NOT_READY
+        case JournalFull():
+            return NO_ROOM
         case JournalError():
             return NO_JOURNAL
     return BROKEN
@@ -104,7 +109,7 @@ def kind_of(error: Exception) -> Kind:
 def problem_of(error: Exception) -> Problem:
     """The problem as it is sent; of what only the operator can mend no detail is told."""
     kind = kind_of(error)
-    told = kind not in (BROKEN, NO_JOURNAL) or isinstance(error, Refusal)
+    told = kind not in (BROKEN, NO_JOURNAL, NO_ROOM) or isinstance(error, Refusal)
     detail = (str(error) if told else _LOGGED) or kind.title
     return Problem(
         type=f"/docs#{kind.name}",

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from threading import Thread
 
-from honeyguide.errors import HoneyguideError, JournalChanged
+from honeyguide.errors import DamagedArtifact, HoneyguideError, JournalChanged
 from honeyguide.shop.honeyguide import Honeyguide
 
 _log = logging.getLogger("honeyguide.serve")
@@ -50,7 +50,10 @@ class Renewal:
                 _forget(opened, keep)
             self._opened = opened
         except HoneyguideError as error:  # a fit goes on, or a file is damaged: what serves goes on serving
-            _log.error("the shop cannot be opened anew", extra={"facts": {"error": type(error).__name__}})
+            facts = {"error": type(error).__name__}
+            if isinstance(error, DamagedArtifact):  # it names a file and what to do, and nobody
+                facts["said"] = str(error)
+            _log.error("the shop cannot be opened anew", extra={"facts": facts})
 
 
 def _forget(opened: Honeyguide, keep: timedelta) -> None:

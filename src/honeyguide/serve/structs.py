@@ -76,7 +76,10 @@ class PageItem(Struct, frozen=True, kw_only=True):
 
 
 class DecideAnswer(Struct, frozen=True, kw_only=True):
-    """A page as it stands in the journal; `level` is how much was explored, and `reason` says why."""
+    """A page as it stands in the journal; `level` is how much was explored, and `reason` says why.
+
+    Where the journal could not be written it is answered with `recorded` false: show it, and send no feedback to it.
+    """
 
     decision_id: str
     user_id: str
@@ -88,6 +91,7 @@ class DecideAnswer(Struct, frozen=True, kw_only=True):
     policy: str
     policy_version: str
     model_version: str
+    recorded: bool = True
 
 
 class FeedbackRequest(Asked, frozen=True):

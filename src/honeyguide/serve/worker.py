@@ -19,7 +19,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from honeyguide.errors import HoneyguideError, InvalidInput, JournalChanged
+from honeyguide.errors import HoneyguideError, InvalidInput, JournalAway, JournalChanged, JournalFull
 from honeyguide.journal.protocol import Entry
 from honeyguide.serve.beside import Beside
 from honeyguide.serve.door import Pace, busy
@@ -66,9 +66,10 @@ class Worker:
         renewal: Renewal | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.behind = 0
+        self.behind = self.unrecorded = 0
         self.looked: Callable[[], None] = lambda: None  # called at every look
         self.trouble: str | None = None
+        self._recording = True
         self.shop = shop
         self.beside = Beside(lambda: self.shop)
         self._renewal = renewal
@@ -170,7 +171,10 @@ class Worker:
             if together:
                 with _each([job.marks for job in group], "journal append"):
                     self._record(together)
+                self._recording = True
             outcomes = [one if isinstance(one, Exception) else (one.answer, one.entries) for one in drafts]
+        except JournalAway as error:  # none can be recorded, and to find that out takes its time
+            outcomes = [one if isinstance(one, Exception) else self._without(one, error) for one in drafts]
         except Exception:  # one of them cannot be recorded: the others are not to suffer for it
             outcomes = [one if isinstance(one, Exception) else self._by_itself(one) for one in drafts]
         self.beside.catch_up()
@@ -213,8 +217,22 @@ class Worker:
                 return draft.otherwise(), ()
             except Exception as second:
                 return second
+        except (JournalFull, JournalAway) as error:
+            return self._without(draft, error)
         except Exception as error:
             return error
+
+    def _without(self, draft: Draft, error: JournalFull | JournalAway) -> Outcome:
+        """What is answered where the journal cannot be written."""
+        if not draft.entries:
+            return draft.answer, ()
+        if draft.unrecorded is None:
+            return error
+        if self._recording:
+            _log.error("pages are not recorded", extra={"facts": {"error": type(error).__name__}})
+        self._recording = False
+        self.unrecorded += 1
+        return draft.unrecorded(), ()
 
     def _look_around(self) -> None:
         now = self._clock()
@@ -233,10 +251,7 @@ class Worker:
             self.trouble = type(error).__name__ if self._renewal is None else None
             outdated = True
         except HoneyguideError as error:  # the journal is out of reach: say so, and look again
-            if self.trouble is None:
-                _log.error("the shop is in trouble", extra={"facts": {"error": type(error).__name__}})
-            self.trouble = type(error).__name__
-            outdated = True
+            outdated = self._in_trouble(error)
         self.beside.look(now)
         if self._renewal is None:
             return
@@ -246,6 +261,14 @@ class Worker:
         elif keep_days and (self._forgot is None or now - self._forgot >= _DAY_S):
             if self._renewal.begin(now, keep=timedelta(days=keep_days)):
                 self._forgot = now
+
+    def _in_trouble(self, error: HoneyguideError) -> bool:
+        """Say so, once; whether opening the shop anew may help."""
+        if self.trouble is None:
+            _log.error("the shop is in trouble", extra={"facts": {"error": type(error).__name__}})
+        # a full disk keeps only what was learned from being stored: pages go on
+        self.trouble = None if isinstance(error, JournalFull) else type(error).__name__
+        return not isinstance(error, JournalFull | JournalAway)
 
     def _renew(self) -> None:
         """Let a shop take over that was opened meanwhile: it knows all that the journal holds."""

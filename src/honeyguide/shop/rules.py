@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from honeyguide.config import Rules
 from honeyguide.config.rules import valued
 from honeyguide.data.catalog import Catalog
-from honeyguide.data.database import database, parquet
+from honeyguide.data.database import damage_told, database, parquet
 from honeyguide.data.item import Item
 from honeyguide.data.table import to_us
 from honeyguide.errors import InvalidInput, UnknownItem
@@ -173,7 +173,7 @@ class Shelf:
     @cached_property
     def available(self) -> Mask:
         """(n,): all but what the catalogue says is not available."""
-        with database() as db:
+        with database() as db, damage_told(self._path):
             found = db.execute(
                 f"SELECT coalesce(available, true) FROM {parquet(self._path)} ORDER BY item_id"
             ).fetchall()
@@ -182,7 +182,7 @@ class Shelf:
     @cached_property
     def created_us(self) -> NDArray[np.int64]:
         """(n,): when each item came into the shop, in epoch microseconds; -1 where the catalogue does not say."""
-        with database() as db:
+        with database() as db, damage_told(self._path):
             found = db.execute(
                 f"SELECT coalesce(epoch_us(created_at), -1) FROM {parquet(self._path)} ORDER BY item_id"
             ).fetchall()
@@ -191,7 +191,7 @@ class Shelf:
     @cached_property
     def attributes(self) -> list[dict[str, Any]]:
         """(n,): all else that the catalogue says of each item."""
-        with database() as db:
+        with database() as db, damage_told(self._path):
             found = db.execute(f"SELECT attributes FROM {parquet(self._path)} ORDER BY item_id").fetchall()
         return [msgspec.json.decode(text, type=dict[str, Any]) if text else {} for (text,) in found]
 
