@@ -154,7 +154,7 @@ def rewritten(models: Path, moved: Mapping[str, Mapping[str, str | None]]) -> No
             sound = {name: version for name, version in parts.items() if version is not None}
             whole = len(sound) == len(parts)
             ids[one.release_id] = _store(models, one.number, one.made, sound).release_id if whole else None
-        if ids and artifacts.exists(models, RELEASE):  # where the first release is yet to serve, nothing points
+        if ids and artifacts.exists(models, RELEASE):  # nothing points where the first one is yet to serve
             artifacts.repoint(models, RELEASE, ids)
         for old in ids:
             shutil.rmtree(models / RELEASE / old)
