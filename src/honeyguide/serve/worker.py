@@ -26,7 +26,8 @@ from honeyguide.serve.door import Pace, busy
 from honeyguide.serve.endpoint import Draft, Endpoint
 from honeyguide.serve.renewal import Renewal
 from honeyguide.serve.tracing import Marks
-from honeyguide.shop.honeyguide import Honeyguide, unwatched
+from honeyguide.shop.honeyguide import Honeyguide
+from honeyguide.shop.opened import unwatched
 
 _log = logging.getLogger("honeyguide.serve")
 _DAY_S = 86_400.0

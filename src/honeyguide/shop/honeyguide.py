@@ -2,124 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Collection, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from types import TracebackType
-from typing import Self
+from datetime import datetime, timedelta
 from uuid import uuid4
 
 import numpy as np
 
-from honeyguide.config import Rules, Settings
+from honeyguide.config import Rules
 from honeyguide.data.item import Item
 from honeyguide.data.table import to_us
-from honeyguide.errors import InvalidInput, JournalChanged
+from honeyguide.errors import InvalidInput
 from honeyguide.explore.decide import Request, decide, stream
-from honeyguide.explore.diverse import Inner
-from honeyguide.interests.users import DAY_US, History, ShopperModel
-from honeyguide.journal.open import open_journal
-from honeyguide.journal.protocol import Counts, Entry, Erasure, ItemChange, Journal
+from honeyguide.interests.users import History
+from honeyguide.journal.protocol import Counts, Erasure, ItemChange
 from honeyguide.shop.asked import candidate_rows, check_drawn, check_shown, check_user, ranked_rows
-from honeyguide.shop.beliefs import UserInterest
 from honeyguide.shop.candidates import within
 from honeyguide.shop.erasing import without
 from honeyguide.shop.learning import Learning
-from honeyguide.shop.models import Fitted, is_current, load_fitted
+from honeyguide.shop.lists import ShopLists
 from honeyguide.shop.offer import offer
-from honeyguide.shop.recommend import (
-    WIDE,
-    Listed,
-    NextScorer,
-    PosteriorScorer,
-    Scorer,
-    after_query,
-    best,
-    listed,
-    scorer_by,
-    with_pins,
-)
-from honeyguide.shop.related import Neighbour
+from honeyguide.shop.recommend import with_pins
 from honeyguide.shop.rules import Ruling
-from honeyguide.shop.split import SHOPS_OWN, Split, apprentice_split, experiment_split, labelled
+from honeyguide.shop.split import SHOPS_OWN, labelled
 from honeyguide.shop.stock import ReadTexts, changes_of, deletions_of, read_texts
-from honeyguide.shop.view import View
-from honeyguide.shop.workspace import Workspace
-from honeyguide.types import Decision, Event, EventKind, Floats, Policy, Rows
-
-
-def utc_now() -> datetime:
-    """The wall clock: the one default that is not passed in, for callers who live in real time."""
-    return datetime.now(UTC)  # noqa: TID251 - everything below takes the time as an argument
-
-
-def unwatched(part: str) -> AbstractContextManager[None]:
-    """Nobody is told of a page's parts."""
-    return nullcontext()
-
+from honeyguide.types import Decision, Event, EventKind, Rows
 
 _DAY = timedelta(days=1)
 
 
-class Honeyguide:
+class Honeyguide(ShopLists):
     """A fitted shop, open for decisions."""
-
-    def __init__(
-        self, settings: Settings, fitted: Fitted, journal: Journal, *, clock: Callable[[], datetime] = utc_now
-    ) -> None:
-        self.settings = settings
-        self.journal = journal
-        self.clock = clock
-        self.watch: Callable[[str], AbstractContextManager[None]] = unwatched
-        """Told of a page's parts by name."""
-        self._experiment = experiment_split(settings)
-        self._apprentice = apprentice_split(settings)
-        self.under: Split | None = None
-        """What shares users out between this shop and another one: pages say that they were made under it."""
-        self._learning = Learning(settings, fitted, journal)
-
-    @classmethod
-    def open(
-        cls, folder: Path | str, *, store: Path | str | None = None, clock: Callable[[], datetime] = utc_now
-    ) -> Self:
-        """The fitted shop in this folder; NoWorkspace, NoArtifact or DamagedArtifact say what to run.
-
-        `store` is where the journal is, in place of what [journal] store says: a file, or postgresql://...;
-        JournalError, MissingExtra.
-        """
-        workspace = Workspace.at(folder)
-        fitted = load_fitted(workspace.models, workspace.items)
-        return cls(workspace.settings, fitted, open_journal(store or workspace.store), clock=clock)
-
-    @property
-    def _view(self) -> View:
-        return self._learning.view
-
-    @property
-    def fitted(self) -> Fitted:
-        """The shop as it was fitted, with the items that were put since."""
-        return self._view.fitted
-
-    @property
-    def model(self) -> ShopperModel:
-        """What turns a user's history into what a policy sees."""
-        return self._view.model
-
-    @property
-    def policy(self) -> Inner:
-        """What has been learned so far; in an experiment what its first arm has."""
-        return self._learning.arms.beliefs[0]
-
-    @property
-    def policies(self) -> tuple[str, ...]:
-        """The names of the policies that serve: in an experiment one for each arm."""
-        return tuple(policy.name for policy in self._learning.arms.policies)
-
-    def policy_of(self, user_id: str) -> Policy:
-        """The policy that serves this user: in an experiment that of their arm."""
-        return self._learning.arms.policy_of(user_id)
 
     def decide(
         self,
@@ -254,25 +167,6 @@ class Honeyguide:
             return first
         return event
 
-    def record(self, entries: Sequence[Entry]) -> int:
-        """Write down all of these or none, durably, and learn from them; how many were new.
-
-        An event may be of any kind, also one that no decision led to. InvalidInput, UnknownDecision, JournalError.
-        """
-        new = self.journal.append(entries)
-        self._learning.catch_up()
-        return new
-
-    def catch_up(self) -> int:
-        """Learn from what other processes wrote down; how many entries of the journal that leaves unlearned."""
-        self._learning.catch_up()
-        return self._learning.behind()
-
-    @property
-    def outdated(self) -> bool:
-        """Whether another release than this one is to serve now; NoArtifact, DamagedArtifact."""
-        return not is_current(self.fitted.finding.models, self.fitted)
-
     def put_items(self, items: Sequence[Item], *, now: datetime | None = None) -> int:
         """Put items into the shop: it can show them at once, and so can all that serve it; how many that changed.
 
@@ -308,10 +202,6 @@ class Honeyguide:
         self._know_more()
         return deletions_of(self._learning.stock, self.fitted, item_ids, now or self.clock())
 
-    def save(self) -> None:
-        """Store what was learned beside its journal offset, so that the next open begins there."""
-        self._learning.save()
-
     def erase(self, user_id: str) -> Erasure:
         """Remove a user: from the journal, from what was learned, and from what was fitted of them alone.
 
@@ -344,167 +234,6 @@ class Honeyguide:
             self._learning = Learning(self.settings, self._learning.as_fitted, self.journal)
         return dropped
 
-    def interests(
-        self, user_id: str, *, now: datetime | None = None, top: int = 10
-    ) -> tuple[UserInterest, ...]:
-        """The `top` interests the user is held to want most, with uncertainty, best first; InvalidInput."""
-        check_user(user_id)
-        if top < 1:
-            raise InvalidInput(f"top must be at least 1, got {top}")
-        history = self.history(user_id)
-        now_us = to_us(now or self.clock())
-        posterior = self._learning.arms.belief_of(user_id).posterior
-        return self._view.beliefs.of(posterior, user_id, history, now_us)[:top]
-
-    def recommend(
-        self,
-        user_id: str,
-        *,
-        k: int = 10,
-        rules: Rules | None = None,
-        now: datetime | None = None,
-        by: str = "reward",
-        scorer: Scorer | None = None,
-    ) -> tuple[Listed, ...]:
-        """At most `k` items by what they are expected to earn, within the rules; nothing is drawn or written down.
-
-        `by` ranks by something else, one of `recommend.BY`, and a `scorer` by what it says. There are fewer where
-        the rules leave no more, and no more than five times [explore] candidates. InvalidInput, NotReady.
-        """
-        check_user(user_id)
-        history, now_us = self.history(user_id), to_us(now or self.clock())
-        ruling = self._view.book.ruling(rules)
-        rng = stream(self.settings.seed, f"recommend:{user_id}")
-        rows = self._view.wide.rows(history, now_us, rng, allowed=ruling.allowed, risen=self._risen(user_id))
-        rows = with_pins(rows, ruling)
-        ranks = scorer or scorer_by(
-            by, self._learning.arms.belief_of(user_id), self.model, self.fitted.heads, user_id
-        )
-        scores = ranks.scores(history, rows, now_us)
-        explain = self._view.explainer.of(history, rows, self.model.features(history, rows, now_us), now_us)
-        why = tuple(explain(at, False) for at in range(len(rows)))
-        return self._listed(scores, rows, why, ruling, k)
-
-    def following(
-        self,
-        user_id: str,
-        *,
-        k: int = 10,
-        rules: Rules | None = None,
-        known: bool = False,
-        now: datetime | None = None,
-    ) -> tuple[Listed, ...]:
-        """At most `k` items that the user is likeliest to take next, among all that may be shown.
-
-        Only those they never took, unless `known` asks for all. NotReady where no sequence model was fitted.
-        """
-        check_user(user_id)
-        scorer, history, ruling = NextScorer(self.model), self.history(user_id), self._view.book.ruling(rules)
-        rows = np.flatnonzero(ruling.allowed)
-        if not known:
-            rows = np.setdiff1d(rows, history.rows, assume_unique=True)
-        now_us = to_us(now or self.clock())
-        rows = with_pins(best(scorer.scores(history, rows, now_us), rows, self._view.wide.size), ruling)
-        why = ("what others took next",) * len(rows)
-        return self._listed(scorer.scores(history, rows, now_us), rows, why, ruling, k)
-
-    def search(
-        self,
-        query: str,
-        *,
-        user_id: str | None = None,
-        k: int = 10,
-        rules: Rules | None = None,
-        now: datetime | None = None,
-    ) -> tuple[Listed, ...]:
-        """At most `k` items that a query may mean, what the user wants of them first; nothing is written down.
-
-        What others took after the same query comes first too, where a sequence model was fitted. Without a user, what
-        is popular comes first among what matches alike. InvalidInput, NotReady.
-        """
-        time, history = now or self.clock(), self.model.start()
-        ruling = self._view.book.ruling(rules)
-        found = self._view.search.matches(query, ruling.allowed)
-        rows = with_pins(found.rows, ruling)
-        want = self.fitted.items.popularity[rows].astype(np.float64)
-        if user_id is not None:
-            check_user(user_id)
-            history = self.history(user_id)
-            scorer = PosteriorScorer(self._learning.arms.belief_of(user_id), self.model, user_id)
-            want = scorer.scores(history, rows, to_us(time))
-        wishes = (want, after_query(self.model, history, query, rows, time))
-        return self._listed(found.reranked(rows, *wishes), rows, found.reasons(rows), ruling, k)
-
-    def popular(self, *, k: int = 10, rules: Rules | None = None) -> tuple[Listed, ...]:
-        """At most `k` items that were taken most lately: for a visitor of whom nothing is known; NotReady."""
-        lately = self.fitted.finding.related.popular
-        return self._by(lately, np.flatnonzero(lately > 0), "popular lately", k, rules)
-
-    def new(self, *, k: int = 10, rules: Rules | None = None) -> tuple[Listed, ...]:
-        """At most `k` items that came into the shop last, or were first taken last; NotReady."""
-        created = self._view.book.shelf.created_us
-        first = np.where(created >= 0, created, self.fitted.finding.related.first_us)
-        return self._by(first / DAY_US, np.flatnonzero(first >= 0), "new in the shop", k, rules)
-
-    def _by(self, scores: Floats, rows: Rows, why: str, k: int, rules: Rules | None) -> tuple[Listed, ...]:
-        ruling = self._view.book.ruling(rules)
-        rows = rows[ruling.allowed[rows]]
-        if not ruling.groups:
-            most = max(WIDE * self.settings.explore.candidates, k)
-            rows = best(ruling.boosted(scores[rows], rows), rows, most)
-        near = with_pins(rows, ruling)
-        return self._listed(scores[near], near, (why,) * len(near), ruling, k)
-
-    def _listed(
-        self, scores: Floats, rows: Rows, why: tuple[str, ...], ruling: Ruling, k: int
-    ) -> tuple[Listed, ...]:
-        vectors = self.fitted.items.vectors[rows]
-        return listed(self.fitted.catalog, rows, scores, vectors, ruling, k, why)
-
-    def similar(self, item_id: str, *, k: int = 10, rules: Rules | None = None) -> tuple[Neighbour, ...]:
-        """At most `k` items that may stand for this one and may be shown, the most alike first.
-
-        Of the rules only what they allow counts here. UnknownItem, InvalidInput, NotReady.
-        """
-        row = self.fitted.catalog.row(item_id)
-        return self._view.neighbours.similar(row, k, self._view.book.ruling(rules).allowed)
-
-    def bought_together(
-        self, item_id: str, *, k: int = 10, rules: Rules | None = None
-    ) -> tuple[Neighbour, ...]:
-        """At most `k` items that go along with this one and may be shown, the most evidence first, or none.
-
-        Of the rules only what they allow counts here. UnknownItem, InvalidInput, NotReady.
-        """
-        row = self.fitted.catalog.row(item_id)
-        return self._view.neighbours.together(row, k, self._view.book.ruling(rules).allowed)
-
-    def history(self, user_id: str) -> History:
-        """What is known of the user: the fitted history and everything the journal holds since."""
-        return self._learning.history(user_id)
-
-    def close(self) -> None:
-        """Store what was learned beside its journal offset, and let go of the files."""
-        try:
-            # where another process erased somebody, it stored what is left: that stays
-            with suppress(JournalChanged):
-                self.save()
-        finally:
-            self.journal.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _know_more(self) -> None:
-        """Learn from what others wrote; where one erased, what is known has to do: `record` says it in the end."""
-        with suppress(JournalChanged):
-            self._learning.catch_up()
-
     def _candidates(
         self,
         user_id: str,
@@ -531,14 +260,6 @@ class Honeyguide:
             risen=self._risen(user_id),
         )
         return with_pins(rows, ruling)
-
-    def _risen(self, user_id: str) -> Rows | None:
-        """What was put and is liked by those who were shown it; None where nothing was put."""
-        if not len(put := self._view.put):
-            return None
-        ids = self.fitted.catalog.ids
-        liked = self._learning.arms.belief_of(user_id).posterior.liked([ids[row] for row in put.tolist()])
-        return put[liked]
 
     def _ruling(self, rules: Rules | None, exclude: Collection[str]) -> Ruling:
         check_drawn(rules)
