@@ -172,7 +172,9 @@ TEXT = {
     "value": st.sampled_from("1|-2.5|1e3|nan|inf|| 3 |1_000|1e300|0x1|5,5|٣|.5|5.".split("|")),
     "position": st.sampled_from("0|1|1.0|1.5|-1|3e9||2147483647|1e2|x".split("|")),
     "kind": st.sampled_from("view|View|search|buy|| view".split("|")),
-    "item_id": st.sampled_from(["i1", " i1", "i1 ", "", "none", "i" * 257, "é" * 200, "a\x00b", "\u00a0i1"]),
+    "item_id": st.sampled_from(
+        ["i1", " i1", "i1 ", "", "none", "i" * 257, "é" * 200, "a\x00b", "\u00a0i1", "i1\u3000"]
+    ),
     "user_id": st.sampled_from(["u", "", " ", "ü", "\t", "u" * 256]),
     "consent": st.sampled_from("true|F|0||maybe|YES".split("|")),
     "propensity": st.sampled_from("0.5|0|1|1.1||-0.1|1e-9".split("|")),
@@ -200,6 +202,13 @@ def judged(rows: list[dict[str, str]], folder: Path) -> tuple[list[Any], list[An
         gather._reject_unknown_items(db, part, entry)
         good = db.execute("SELECT row, * EXCLUDE (texts, row) FROM sifted WHERE ok ORDER BY row").fetchall()
         return good, db.execute("SELECT _row, reason, message FROM rejects ORDER BY ALL").fetchall()
+
+
+def test_blanks_of_every_kind_are_no_part_of_an_id(tmp_path: Path) -> None:
+    row = {name: "" for name in TEXT} | {"time": "2024-05-01T10:00:00Z", "user_id": "u", "kind": "view"}
+    ids = ["i1", "\u00a0i1", "i1\u00a0", "\u3000i1", "i1\u2003 "]
+    good, _ = judged([{**row, "item_id": item, "currency": "EUR"} for item in ids], tmp_path)
+    assert [found[5] for found in good] == ["i1"] * len(ids)
 
 
 @pytest.mark.slow

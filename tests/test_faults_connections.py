@@ -101,7 +101,7 @@ def test_an_answer_that_is_not_read_is_not_kept(it: Served, monkeypatch: pytest.
     monkeypatch.setattr(connections, "READ_S", 0.5)
     with _open(it) as one:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        one.settimeout(20)
+        one.settimeout(60)
         # it asks for pages and reads none, until nothing more can be sent; then the connection is ended
         assert _sent_until_ended(one, b"GET /docs HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n" * 50, most=30_000)
         assert it.decide(k=1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,12 +12,13 @@ from random import Random
 import pytest
 
 from honeyguide import artifacts
-from honeyguide.errors import DamagedArtifact, NotReady
+from honeyguide.errors import DamagedArtifact
 from honeyguide.serve.renewal import Renewal
+from honeyguide.shop import releases
 from honeyguide.shop.models import load_fitted
-from honeyguide.shop.releases import POLICY
+from honeyguide.shop.releases import POLICY, RELEASE
 from honeyguide.shop.workspace import Workspace
-from tests.fitted import copy_of, fitted_shop
+from tests.fitted import copy_of, fitted_anew, fitted_shop
 from tests.serve_fixture import served
 from tests.soak import rounds
 
@@ -48,7 +48,8 @@ def _content(models: Path, name: str) -> str:
 
 def test_a_flipped_bit_is_never_loaded(folder: Path, record_property: Callable[[str, object], None]) -> None:
     models, rng, refused = folder / "models", Random(3), []
-    sound = {home.name: _content(models, home.name) for home in models.iterdir()}
+    names = [home.name for home in models.iterdir() if artifacts.exists(models, home.name)]
+    sound = {name: _content(models, name) for name in names}
     # of each artefact the same number, so that small files have their share
     files = {name: sorted(path for path in (models / name).rglob("*") if path.is_file()) for name in sound}
     flips = rounds(100, 1000)
@@ -79,33 +80,26 @@ def test_a_shop_with_a_flipped_bit_is_not_opened(folder: Path) -> None:
     assert load_fitted(workspace.models, workspace.items).version
 
 
-def test_a_catalogue_that_cannot_be_read_is_told_by_its_name(folder: Path) -> None:
-    workspace, rng, refused = Workspace.at(folder), Random(5), []
-    sound = workspace.items.read_bytes()
+def test_a_catalogue_with_a_flipped_bit_is_not_served(folder: Path) -> None:
+    workspace, rng = Workspace.at(folder), Random(5)
+    release = releases.active(workspace.models)
+    assert release is not None
+    catalogue = release.items_file(workspace.models)
     for _ in range(rounds(10, 100)):
-        # the texts and the layout; DuckDB has several errors for them
-        at = rng.randrange(len(sound))
-        workspace.items.write_bytes(sound[:at] + bytes([sound[at] ^ 255]) + sound[at + 1 :])
-        try:
+        before = _flip(catalogue, rng)
+        with pytest.raises(DamagedArtifact, match="honeyguide fit") as raised:
             load_fitted(workspace.models, workspace.items)
-        except DamagedArtifact as error:
-            refused.append(str(error))
-        except NotReady:  # it can be read, and says something else
-            continue
-    assert refused
-    assert all(str(workspace.items) in said for said in refused)
+        assert str(catalogue) in str(raised.value)
+        catalogue.write_bytes(before)
+    assert load_fitted(workspace.models, workspace.items).version
 
 
-def _fitted_aside(folder: Path, before: str, aside: Path, turn: int) -> tuple[Path, str]:
-    """A newer policy that nobody points to yet."""
-    stored = artifacts.load(folder / "models", POLICY, before)
-    version = artifacts.save(aside, POLICY, stored.arrays, {**stored.meta, "turn": turn})
-    return Path(shutil.copytree(aside / POLICY / version, folder / "models" / POLICY / version)), version
+def _point(pointer: Path, version: str, previous: str) -> None:
+    artifacts.write_atomically(pointer, f'{{"version": "{version}", "previous": "{previous}"}}'.encode())
 
 
 def test_what_serves_goes_on_when_a_new_fit_is_damaged(
     folder: Path,
-    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     record_property: Callable[[str, object], None],
@@ -113,19 +107,16 @@ def test_what_serves_goes_on_when_a_new_fit_is_damaged(
     options = Renewal.__init__.__kwdefaults__ or {}
     monkeypatch.setitem(options, "every_s", 0.2)
     caplog.set_level(logging.ERROR, "honeyguide.serve")
-    rng, damaged = Random(6), rounds(2, 25)
-    pointer, before = (
-        folder / "models" / POLICY / artifacts.POINTER,
-        artifacts.current(folder / "models", POLICY),
-    )
+    rng, damaged, models = Random(6), rounds(2, 25), folder / "models"
+    pointer, serving = models / RELEASE / artifacts.POINTER, artifacts.current(models, RELEASE)
+    before = artifacts.current(models, POLICY)
     with served(folder) as it:
         for turn in range(damaged):
-            new, version = _fitted_aside(folder, before, tmp_path / "aside", turn)
-            path = rng.choice(sorted(new.iterdir()))
-            _flip(path, rng)
+            release = fitted_anew(folder, turn)
+            path = rng.choice(sorted((models / POLICY / release.parts[POLICY]).iterdir()))
+            sound = _flip(path, rng)
             caplog.clear()
-            text = f'{{"version": "{version}", "previous": "{before}"}}'
-            artifacts.write_atomically(pointer, text.encode())
+            _point(pointer, release.release_id, serving)
             start = time.monotonic()
             while not caplog.records:
                 assert it.decide(k=2)["model_version"].endswith(before)
@@ -134,4 +125,6 @@ def test_what_serves_goes_on_when_a_new_fit_is_damaged(
             assert str(path) in said
             assert "honeyguide fit" in said
             assert it.client.get("/v1/models").json()["model_version"].endswith(before)
+            _point(pointer, serving, serving)
+            path.write_bytes(sound)
     record_property("damaged fits that did not take over", damaged)

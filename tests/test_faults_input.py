@@ -50,7 +50,7 @@ def it(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def _path(endpoint: Endpoint, value: str = "page") -> str:
     quoted = "".join(f"%{byte:02x}" for byte in value.encode())
     for name in endpoint.in_path:
-        return endpoint.template.replace(f"{{{name}}}", quoted)
+        return endpoint.template.replace(f"{{{name}}}", "1" if f"{{{name}:int}}" in endpoint.path else quoted)
     return endpoint.template
 
 

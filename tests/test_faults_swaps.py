@@ -13,9 +13,8 @@ import httpx
 import numpy as np
 import pytest
 
-from honeyguide import artifacts
-from honeyguide.shop.releases import POLICY
-from tests.fitted import copy_of, fitted_shop
+from honeyguide.shop import releases
+from tests.fitted import copy_of, fitted_anew, fitted_shop
 from tests.serve_process import serving
 from tests.soak import rounds
 
@@ -59,10 +58,10 @@ def _asked(url: str, meanwhile: Callable[[], object], every_s: float = 0.0) -> l
 def _swap(folder: Path, client: httpx.Client, swaps: int) -> None:
     """Fit anew, and wait until that serves, so many times."""
     for turn in range(swaps):
-        stored = artifacts.load(folder / "models", POLICY)
-        version = artifacts.save(folder / "models", POLICY, stored.arrays, {**stored.meta, "turn": turn})
+        release = fitted_anew(folder, turn)
+        releases.activate(folder / "models", release.number)
         start = time.monotonic()
-        while not client.get("/v1/models").json()["model_version"].endswith(version):
+        while client.get("/v1/models").json()["model_version"] != release.model_version:
             assert time.monotonic() - start < 60
             time.sleep(0.1)
 

@@ -243,8 +243,8 @@ def _value(
         return canonical(table, column, f"{name}::VARCHAR", anonymous), "true"
     limit = MAX_ID_CHARS if column in IDS else MAX_TEXT_BYTES
     nul = f" AND NOT contains({name}, chr(0))" if may_hold_nul else ""
-    # from "!" on there is no blank in front, nor a control character
-    plain = f"({name} >= '!' AND strlen({name}) <= {limit} AND NOT suffix({name}, ' '){nul})"
+    # from "!" on there is no control character in front; blanks are of many kinds
+    plain = f"({name} >= '!' AND strlen({name}) <= {limit} AND {name} = trim({name}){nul})"
     return canonical(
         table, column, f"nullif({name}, '')", anonymous
     ), f"({name} IS NULL OR {plain} OR {name} = '')"

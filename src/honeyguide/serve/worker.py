@@ -233,6 +233,8 @@ class Worker:
             _log.error("pages are not recorded", extra={"facts": {"error": type(error).__name__}})
         self._recording = False
         self.unrecorded += 1
+        if isinstance(error, JournalAway):  # others are to be asked until it is seen to be back
+            self.trouble = type(error).__name__
         return draft.unrecorded(), ()
 
     def _look_around(self) -> None:
