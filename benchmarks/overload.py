@@ -9,7 +9,6 @@ second are compared with the best of the round; their milliseconds count from wh
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from honeyguide.shop.workspace import Workspace
 from honeyguide.types import Floats
 from http_load import Load, Target, as_often_as_it_can, at_a_rate
 from rows import Row, report
-from serve import SERVE, copied, pages, server
+from serve import SERVE, asked, copied, pages, server
 
 SECONDS, CONNECTIONS = 3.0, 256
 TIMES = (1, 2, 4, 10)
@@ -88,14 +87,7 @@ def measured(shop: Path, rounds: int) -> list[Row]:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--shop", type=Path, default=Path("demo-shop"))
-    parser.add_argument("--candidates", type=int, default=100)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--json", type=Path, default=None)
-    options = parser.parse_args()
+    options = asked(__doc__, candidates=100)
     with tempfile.TemporaryDirectory(dir=options.shop.parent) as folder:
         report(measured(copied(options.shop, Path(folder), options.candidates), options.seeds), options)
 

@@ -153,16 +153,21 @@ def measured(shop: Path, echo: Server, rounds: int, candidates: int) -> list[Row
     return rows
 
 
-def main() -> None:
-    """Print the table."""
+def asked(description: str | None, *, candidates: int) -> argparse.Namespace:
+    """Options of the command line: shop, candidates, seeds, json."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--shop", type=Path, default=Path("demo-shop"))
-    parser.add_argument("--candidates", type=int, default=1000)
+    parser.add_argument("--candidates", type=int, default=candidates)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--json", type=Path, default=None)
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Print the table."""
+    options = asked(__doc__, candidates=1000)
     with tempfile.TemporaryDirectory(dir=options.shop.parent) as folder, server(str(_ECHO)) as echo:
         shop = copied(options.shop, Path(folder), options.candidates)
         report(measured(shop, echo, options.seeds, options.candidates), options)

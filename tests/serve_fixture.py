@@ -21,6 +21,14 @@ from honeyguide.serve.tracing import Tracing
 from tests.shop_fixture import NOW
 
 
+def soon(happened: Callable[[], bool], *, within_s: float = 60.0) -> None:
+    """Wait for what is to happen by itself."""
+    start = time.monotonic()
+    while not happened():
+        assert time.monotonic() - start < within_s
+        time.sleep(0.02)
+
+
 @dataclass(frozen=True)
 class Served:
     """A shop that is being served, as it was at first, and a client of it."""

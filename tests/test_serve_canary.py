@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from honeyguide.shop.releases import Release
 from honeyguide.shop.workspace import Workspace
 from honeyguide.types import Decision
 from tests.fitted import copy_of, fitted_anew, fitted_shop
-from tests.serve_fixture import Served, served
+from tests.serve_fixture import Served, served, soon
 from tests.shop_fixture import NOW, SPLIT
 
 BEFORE = (NOW - timedelta(hours=4)).isoformat()
@@ -47,7 +46,7 @@ def it(folder: Path, newer: Release) -> Iterator[Served]:
 def _start(it: Served, newer: Release, share: float) -> None:
     started = it.client.post(f"/v1/models/{newer.number}/canary", json={"share": share})
     assert started.status_code == 200, started.text
-    _soon(lambda: _share(it) == share)
+    soon(lambda: _share(it) == share)
 
 
 def _share(it: Served) -> float:
@@ -59,13 +58,6 @@ def _share(it: Served) -> float:
 def _canary(it: Served) -> dict[str, Any]:
     found: dict[str, Any] = it.client.get("/v1/models").json()["canary"]
     return found
-
-
-def _soon(happened: Callable[[], bool]) -> None:
-    start = time.monotonic()
-    while not happened():
-        assert time.monotonic() - start < 30
-        time.sleep(0.05)
 
 
 def test_each_user_is_served_by_their_arm_and_the_same_journal_teaches_both(
@@ -89,7 +81,7 @@ def test_each_user_is_served_by_their_arm_and_the_same_journal_teaches_both(
         assert again == pages[1]
         # it is promoted: everybody is served by it, and what it knows is its own replay of the whole journal
         assert it.client.post(f"/v1/models/{newer.number}/activate").status_code == 200
-        _soon(lambda: it.decide("visitor-0", k=1)["model_version"] == newer.model_version)
+        soon(lambda: it.decide("visitor-0", k=1)["model_version"] == newer.model_version)
         assert _share(it) == 0.0
         assert it.client.get("/v1/models").json()["canary"] is None
         assert {it.decide(f"visitor-{n}", k=1)["policy_version"] for n in range(5)} == {"tradeoff"}
@@ -107,7 +99,7 @@ def test_one_that_does_harm_is_taken_back_by_itself(
         page = it.decide(f"visitor-{n}", k=2, now=BEFORE)
         if page["model_version"] == stable:
             assert it.feedback(page, time=BEFORE).status_code == 200
-    _soon(lambda: _share(it) == 0.0)
+    soon(lambda: _share(it) == 0.0)
     told = _canary(it)
     assert told["number"] == newer.number
     assert re.fullmatch(
@@ -144,7 +136,7 @@ def test_who_is_erased_is_known_to_no_canary(it: Served, newer: Release) -> None
     assert it.knows(user)
     assert it.client.delete(f"/v1/users/{user}").status_code == 200
     assert not it.knows(user)
-    _soon(lambda: _share(it) == 0.9)  # opened anew, from the release without them
+    soon(lambda: _share(it) == 0.9)  # opened anew, from the release without them
     assert not it.knows(user)
     assert it.decide(user, k=1)["policy_version"] == split.label
 

@@ -22,7 +22,7 @@ from honeyguide.shop import releases
 from honeyguide.shop.releases import POLICY, Release
 from honeyguide.types import Decision
 from tests.fitted import copy_of, fitted_anew, fitted_shop
-from tests.serve_fixture import Served, served
+from tests.serve_fixture import Served, served, soon
 from tests.shop_fixture import NOW
 from tests.soak import rounds
 
@@ -53,13 +53,6 @@ def _releases(it: Served) -> list[dict[str, Any]]:
     return found
 
 
-def _soon(happened: Callable[[], bool]) -> None:
-    start = time.monotonic()
-    while not happened():
-        assert time.monotonic() - start < 60
-        time.sleep(0.02)
-
-
 def test_a_release_is_activated_and_rolled_back_and_no_request_fails(
     folder: Path, newer: Release, record_property: Callable[[str, object], None]
 ) -> None:
@@ -78,10 +71,10 @@ def test_a_release_is_activated_and_rolled_back_and_no_request_fails(
         for _ in range(rounds(1, 50)):
             told = it.client.post(f"/v1/models/{newer.number}/activate").json()["releases"]
             assert [one["number"] for one in told if one["active"]] == [newer.number]
-            _soon(lambda: _serving(it) == newer.number)
+            soon(lambda: _serving(it) == newer.number)
             told = it.client.post("/v1/models/rollback").json()["releases"]
             assert [one["number"] for one in told if one["active"]] == [older]
-            _soon(lambda: _serving(it) == older)
+            soon(lambda: _serving(it) == older)
         done.set()
         codes = [code for one in asked for code in one.result()]
     assert set(codes) == {200}
@@ -104,7 +97,7 @@ def test_all_processes_take_it_over(folder: Path, newer: Release) -> None:
     with served(folder) as one, served(folder) as other:
         assert one.client.post(f"/v1/models/{newer.number}/activate").status_code == 200
         for each in (one, other):
-            _soon(lambda each=each: _serving(each) == newer.number)  # type: ignore[misc]
+            soon(lambda each=each: _serving(each) == newer.number)  # type: ignore[misc]
 
 
 def test_what_cannot_serve_is_refused_and_what_serves_goes_on(

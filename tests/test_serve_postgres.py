@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.fitted import copy_of, fitted_shop
-from tests.serve_fixture import served
+from tests.serve_fixture import served, soon
 
 if TYPE_CHECKING:
     from tests.postgres_server import PostgresServer
@@ -21,13 +19,6 @@ ASKED = {"user_id": "nobody", "k": 3}
 @pytest.fixture
 def folder(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
     return copy_of(fitted_shop(tmp_path_factory.getbasetemp()), tmp_path)
-
-
-def soon(happened: Callable[[], bool]) -> None:
-    start = time.monotonic()
-    while not happened():
-        assert time.monotonic() - start < 10
-        time.sleep(0.02)
 
 
 def test_whom_one_service_erased_all_forget(folder: Path, postgres: PostgresServer) -> None:

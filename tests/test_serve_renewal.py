@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
@@ -23,7 +23,7 @@ from honeyguide.serve.renewal import Renewal
 from honeyguide.shop import releases
 from honeyguide.shop.releases import POLICY
 from tests.fitted import copy_of, fitted_anew, fitted_shop
-from tests.serve_fixture import Served, served
+from tests.serve_fixture import Served, served, soon
 from tests.shop_fixture import NOW
 
 
@@ -42,13 +42,6 @@ def _version(it: Served) -> str:
     return str(it.client.get("/v1/models").json()["model_version"]).split(".")[1]
 
 
-def _soon(happened: Callable[[], bool]) -> None:
-    start = time.monotonic()
-    while not happened():
-        assert time.monotonic() - start < 10
-        time.sleep(0.02)
-
-
 def test_a_newer_fit_takes_over_and_no_request_is_lost(it: Served, folder: Path) -> None:
     page = it.decide("nobody", k=2, decision_id="before")
     it.feedback(page)
@@ -64,7 +57,7 @@ def test_a_newer_fit_takes_over_and_no_request_is_lost(it: Served, folder: Path)
         asked = [pool.submit(ask, seed) for seed in range(3)]
         newer = fitted_anew(folder, 1)
         releases.activate(folder / "models", newer.number)
-        _soon(lambda: _version(it) == newer.parts[POLICY])
+        soon(lambda: _version(it) == newer.parts[POLICY])
         done.set()
         codes = [code for one in asked for code in one.result()]
     assert set(codes) == {200}
@@ -95,7 +88,7 @@ def test_who_was_erased_by_another_process_is_forgotten_here(it: Served, folder:
         assert it.feedback(it.decide("user-2", k=1)).status_code == 200
         return not it.knows("passer-by") and not it.knows("user-1")
 
-    _soon(forgotten)
+    soon(forgotten)
     assert it.decide("passer-by", k=1)
 
 
@@ -114,7 +107,7 @@ def test_what_is_old_is_dropped_while_it_serves(folder: Path) -> None:
             with closing(SqliteJournal(folder / "journal.db")) as look:
                 return "old" not in [id_of(entry) for entry in journal_entries(look)]
 
-        _soon(dropped)
+        soon(dropped)
         assert it.feedback(it.decide("young one", k=1)).status_code == 200
         assert it.knows("passer-by")
     assert b"old" not in [path.read_bytes() for path in folder.glob("journal.db*")]
@@ -138,7 +131,7 @@ def test_a_service_that_stops_right_after_anothers_erasure_stops_well(
         assert again.journal.load_state() is not None
 
 
-def test_one_opening_at_a_time_and_none_too_soon() -> None:
+def test_one_opening_at_a_time_and_none_toosoon() -> None:
     opened: list[int] = []
 
     def reopen() -> Honeyguide:

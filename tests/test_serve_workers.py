@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -23,6 +23,7 @@ from honeyguide.serve.limits import Rates
 from honeyguide.serve.problems import Refusal
 from honeyguide.serve.shared_rates import SharedRates
 from tests.fitted import copy_of, fitted_shop
+from tests.serve_fixture import soon
 
 
 @pytest.fixture
@@ -75,13 +76,6 @@ def running(folder: Path, *more: str) -> Iterator[Running]:
         process.kill()
         process.communicate()
     soon(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))  # they end with who watches them
-
-
-def soon(happened: Callable[[], bool]) -> None:
-    start = time.monotonic()
-    while not happened():
-        assert time.monotonic() - start < 60
-        time.sleep(0.05)
 
 
 @pytest.mark.slow
