@@ -27,7 +27,7 @@ from honeyguide.errors import (
     ServiceError,
     Unavailable,
 )
-from honeyguide.serve import structs
+from honeyguide.serve import release_structs, structs
 from honeyguide.types import Event
 from tests.fitted import copy_of, fitted_shop
 from tests.serve_fixture import Served, served
@@ -197,7 +197,8 @@ def test_what_is_answered_is_what_the_service_declares(kind: type) -> None:
     summaries = (answers.Recorded, answers.RefusedEvent, answers.Put, answers.RefusedItem)
     if kind in summaries:  # of what is told of each event, or item
         return
-    declared = getattr(structs, names.get(kind.__name__, kind.__name__))
+    name = names.get(kind.__name__, kind.__name__)
+    declared = getattr(release_structs if hasattr(release_structs, name) else structs, name)
     assert [one.name for one in fields(kind)] == [one.name for one in msgspec.structs.fields(declared)]
 
 

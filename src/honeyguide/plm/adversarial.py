@@ -29,10 +29,11 @@ def word_embeddings(module: torch.nn.Module) -> list[torch.nn.Module]:
     found: dict[int, torch.nn.Module] = {}
     for part in module.modules():
         ask = getattr(part, "get_input_embeddings", None)
-        # transformers raises it of a part, a head for one, that has no words of its own: there is nothing to shift
         try:
             words = ask() if ask else None
-        except NotImplementedError:
+        except (
+            NotImplementedError
+        ):  # how transformers says that a part, a head for one, has no words to shift
             continue
         if isinstance(words, torch.nn.Module):
             found[id(words)] = words

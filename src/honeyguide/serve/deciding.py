@@ -19,11 +19,8 @@ def decide(shop: Honeyguide, asked: DecideRequest) -> Draft:
     if asked.decision_id is not None:
         try:
             return Draft(_again(shop, asked, asked.decision_id))
-        except (
-            UnknownDecision,
-            JournalAway,
-        ):  # what it cannot be asked for is drawn, and told as not recorded
-            pass
+        except (UnknownDecision, JournalAway):
+            pass  # what it cannot be asked for is drawn, and told as not recorded
     name = asked.decision_id or uuid4().hex
     decision = shop.draw(
         asked.user_id,

@@ -8,7 +8,7 @@ from honeyguide.errors import DamagedArtifact
 from honeyguide.journal.codec import from_us
 from honeyguide.serve.endpoint import Draft, Endpoint
 from honeyguide.serve.problems import NOT_READY, Refusal
-from honeyguide.serve.structs import (
+from honeyguide.serve.release_structs import (
     CanaryAnswer,
     CanaryRequest,
     ModelsAnswer,

@@ -10,7 +10,7 @@ from msgspec import Struct
 from honeyguide.data.item import Item
 from honeyguide.errors import InvalidInput
 from honeyguide.serve.endpoint import Draft, Endpoint
-from honeyguide.serve.structs import (
+from honeyguide.serve.item_structs import (
     DeletionAnswer,
     ItemRecord,
     ItemRequest,

@@ -20,7 +20,6 @@ Count: TypeAlias = Annotated[int, Meta(ge=1, le=MOST)]
 Items: TypeAlias = Annotated[tuple[Id, ...], Meta(min_length=1, max_length=MOST)]
 FewerItems: TypeAlias = Annotated[tuple[Id, ...], Meta(max_length=MOST)]
 Texts: TypeAlias = Annotated[tuple[Annotated[str, Meta(max_length=256)], ...], Meta(max_length=100)]
-ItemText: TypeAlias = Annotated[str, Meta(max_length=20_000)]
 Amount: TypeAlias = Annotated[float, Meta(ge=0, le=1e12)]
 
 
@@ -179,67 +178,6 @@ class EventsAnswer(Struct, frozen=True, kw_only=True):
     events: tuple[EventStatus, ...]
 
 
-class ItemRecord(Asked, frozen=True):
-    """All that is known of an item; what is left out is not known. `category` is the path from the root.
-
-    Its levels are joined by " > ". An item that is not `available` is left out where rules ask for what is in stock.
-    """
-
-    item_id: Id
-    title: ItemText = ""
-    description: ItemText = ""
-    category: ItemText = ""
-    brand: ItemText = ""
-    price: Amount | None = None
-    currency: ItemText = ""
-    image: ItemText = ""
-    link: ItemText = ""
-    available: bool | None = None
-    created_at: Time | None = None
-    attributes: dict[str, Any] | None = None
-
-
-class ItemsRequest(Asked, frozen=True):
-    """At most 1,000 items; each becomes what is said of it, whole."""
-
-    items: Annotated[tuple[ItemRecord, ...], Meta(min_length=1, max_length=MOST)]
-
-
-class RawItems(Asked, frozen=True):
-    """The same with items that are still to be read: one that cannot be is refused by itself."""
-
-    items: Annotated[tuple[Raw, ...], Meta(min_length=1, max_length=MOST)]
-
-
-class ItemStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of one item: its place in the request, and why it was refused where it was."""
-
-    place: int
-    put: bool
-    problem: str | None = None
-
-
-class ItemsAnswer(Struct, frozen=True, kw_only=True):
-    """What became of the items: what was put is durable and can be shown, also where nothing about it is new."""
-
-    put: int
-    refused: int
-    items: tuple[ItemStatus, ...]
-
-
-class ItemRequest(Asked, frozen=True):
-    """An item."""
-
-    item_id: Id
-
-
-class DeletionAnswer(Struct, frozen=True, kw_only=True):
-    """That an item is deleted; `was_there` says whether it had not been before."""
-
-    item_id: str
-    was_there: bool
-
-
 class UserRequest(Asked, frozen=True):
     """A user."""
 
@@ -341,66 +279,6 @@ class ErasureAnswer(Struct, frozen=True, kw_only=True):
     events: int
     model_version: str
     kept: str
-
-
-class ModelsRequest(Asked, frozen=True):
-    """Nothing is asked."""
-
-
-class ReleaseRequest(Asked, frozen=True):
-    """A release by its number."""
-
-    number: Annotated[int, Meta(ge=1, le=1_000_000)]
-
-
-class ReleaseAnswer(Struct, frozen=True, kw_only=True):
-    """What one fit made: `active` is what is to serve, `serving` what serves in the process that answers."""
-
-    number: int
-    made: datetime
-    model_version: str
-    active: bool
-    serving: bool
-
-
-class CanaryRequest(Asked, frozen=True):
-    """A release by its number, and the share of the users that it is to serve."""
-
-    number: Annotated[int, Meta(ge=1, le=1_000_000)]
-    share: Annotated[float, Meta(gt=0, lt=1)]
-
-
-class CanaryAnswer(Struct, frozen=True, kw_only=True):
-    """The last canary; `taken_back` says why it serves nobody any more, and is null as long as it serves."""
-
-    number: int
-    share: float
-    since: datetime
-    taken_back: str | None
-
-
-class ReleasesAnswer(Struct, frozen=True, kw_only=True):
-    """The releases that are kept, the newest first."""
-
-    releases: tuple[ReleaseAnswer, ...]
-    canary: CanaryAnswer | None
-
-
-class ModelsAnswer(Struct, frozen=True, kw_only=True):
-    """What serves: the fitted versions, the policies, how far the journal is learned from, and what is kept."""
-
-    shop: str
-    model_version: str
-    catalog_version: str
-    policies: tuple[str, ...]
-    items: int
-    users: int
-    fitted_until: datetime
-    decisions: int
-    events: int
-    behind: int
-    releases: tuple[ReleaseAnswer, ...]
-    canary: CanaryAnswer | None
 
 
 class Problem(Struct, frozen=True, kw_only=True):
