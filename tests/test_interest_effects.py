@@ -30,6 +30,7 @@ DIM, NOISE, VARIANCE = 3, 0.8, 0.5
 BASE = BaseRate(np.array([0.5, -1.0, 0.25]), -1.0)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SURE = 1e9
+NEAR = 2e-5  # features and rewards are rounded to 2**-16
 """A precision of what everybody shares that leaves nothing to learn of it."""
 
 
@@ -85,10 +86,10 @@ def test_beliefs_are_those_of_one_vector_with_a_weight_for_every_interest() -> N
     asked = offered(seed=77)
     means, covariance = in_one_vector(pages, asked)
     about = posterior.about(asked)
-    assert about.mean == pytest.approx(means, abs=1e-6)
+    assert about.mean == pytest.approx(means, abs=NEAR)
     root = about.root()
-    assert root.T @ root == pytest.approx(covariance, abs=1e-6)
-    assert about.variance() == pytest.approx(np.diag(covariance), abs=1e-6)
+    assert root.T @ root == pytest.approx(covariance, abs=NEAR)
+    assert about.variance() == pytest.approx(np.diag(covariance), abs=NEAR)
     draws = about.draws(40_000, np.random.default_rng(0))
     assert np.cov(draws.T) == pytest.approx(covariance, abs=4e-3)
     by_weights, _ = about.spread(CommonNoise(40_000, seed=1))

@@ -25,6 +25,7 @@ DIM = 3
 NOISE = 0.8
 BASE = BaseRate(np.array([0.5, -1.0, 0.25]), -2.0)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+NEAR = 2e-5  # features and rewards are rounded to 2**-16
 
 
 def shared(dim: int = DIM, *, spread: float = 0.2, variance: float = 0.3) -> SharedPosterior:
@@ -78,12 +79,12 @@ def test_beliefs_are_those_of_weighted_least_squares_over_all_users() -> None:
     weight = rate * (1 - rate) / NOISE  # what a reward with chance p tells of its logit
     left = (rewards - rate) / NOISE
     moved = np.linalg.solve(5.0 * np.eye(DIM) + (features.T * weight) @ features, features.T @ left)
-    assert posterior.moved() == pytest.approx(moved, abs=1e-7)
+    assert posterior.moved() == pytest.approx(moved, abs=NEAR)
     precision = np.eye(DIM) / 0.2 + (features[mine].T * weight[mine]) @ features[mine]
     mean = np.linalg.solve(precision, moved / 0.2 + features[mine].T @ left[mine])
     belief = posterior.belief("ann")
-    assert belief.mean == pytest.approx(mean, abs=1e-7)
-    assert belief.covariance == pytest.approx(np.linalg.inv(precision), abs=1e-7)
+    assert belief.mean == pytest.approx(mean, abs=NEAR)
+    assert belief.covariance == pytest.approx(np.linalg.inv(precision), abs=NEAR)
 
 
 def test_an_item_that_earns_more_than_expected_is_expected_to_earn_more_of_everybody() -> None:
@@ -235,7 +236,7 @@ def test_what_was_done_a_half_life_before_the_newest_counts_half() -> None:
         rate = BASE.expected(features)
         precision = precision + part * (features.T * (rate * (1 - rate))) @ features / NOISE
         told = told + part * features.T @ (rewards - rate) / NOISE
-    assert posterior.belief("ann").mean == pytest.approx(np.linalg.solve(precision, told), abs=1e-7)
+    assert posterior.belief("ann").mean == pytest.approx(np.linalg.solve(precision, told), abs=NEAR)
 
 
 def test_without_a_half_life_time_does_not_matter() -> None:
@@ -274,3 +275,25 @@ def test_a_half_life_is_a_number_of_days() -> None:
     for days in (-1.0, np.nan, np.inf):
         with pytest.raises(InvalidInput, match="half_life_days"):
             fading(days)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_user_counts_for_others_unless_most_of_what_they_took_is_one_item(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    effects, told = ItemEffects(ItemPrior(0.3), NOISE), np.zeros((4, 2))
+    names = [f"item-{row}" for row in range(4)]
+    sides = set()
+    for _ in range(200):
+        row, sign = int(rng.choice(4, p=[0.7, 0.1, 0.1, 0.1])), 1 if rng.random() < 0.6 else -1
+        reaction = np.array([0.125, rng.choice([-0.125, 0.875])])  # whole steps: nothing is rounded
+        effects.add("ann", [names[row]], reaction[:1], reaction[1:], sign=sign)
+        told[row] += sign * reaction
+        taken = np.maximum(told.sum(axis=1), 0)
+        assert effects.aside("ann") == (taken.max() > 1.5 and 2 * taken.max() > taken.sum())
+        sides.add(effects.aside("ann"))
+        counted = 0.0 if effects.aside("ann") else told[:, 0] / NOISE
+        left = effects.of(effects.rows(names), None)[1]
+        assert 1 / left - 1 / 0.3 == pytest.approx(counted, abs=1e-6)
+    assert sides == {True, False}
+    effects.forget("ann")
+    assert equal_states(effects.state(), ItemEffects(ItemPrior(0.3), NOISE).state())

@@ -30,7 +30,29 @@ _VARIANCES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.8, 1.2, 2.0)
 _MEANS = (-0.5, -0.25, 0.0, 0.25, 0.5, 0.8, 1.2, 2.0)
 _SURELY = 2.0  # nats that a greater variance must be likelier by: two standard errors
 _FOLDS = 5
-_MORE_THAN_ONCE = 1.5  # in rewards: what is taken of an item is its information and score together
+_MORE_THAN_ONCE = 1.5  # in rewards
+
+
+@dataclass(slots=True)
+class _Taken:
+    """How much a user took in all, and of the item they took most, in steps of STEP."""
+
+    total: int = 0
+    most: int = 0
+    item: str = ""
+
+    def change(self, item: str, before: int, after: int, sums: dict[str, NDArray[np.int64]]) -> None:
+        """Now `after` of an item was taken instead of `before`, as the user's `sums` have it."""
+        self.total += after - before
+        if after >= self.most:
+            self.most, self.item = after, item
+        elif item == self.item:  # another may be ahead now
+            self.most, self.item = max(((_taken(part), name) for name, part in sums.items()), default=(0, ""))
+
+    @property
+    def one_sided(self) -> bool:
+        """Whether one item was taken more than once and more than all others together."""
+        return self.most > _MORE_THAN_ONCE / STEP and 2 * self.most > self.total
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +78,7 @@ class ItemEffects:
         self._sums = np.zeros((1, 2), dtype=np.int64)  # information, score
         self._reach = np.zeros(1, dtype=np.int64)
         self._users: dict[str, dict[str, NDArray[np.int64]]] = {}
+        self._taken: dict[str, _Taken] = {}
         self._aside: set[str] = set()
 
     def aside(self, user_id: str) -> bool:
@@ -132,12 +155,14 @@ class ItemEffects:
 
     def _add(self, user_id: str, item: str, part: NDArray[np.int64]) -> None:
         mine = self._users.setdefault(user_id, {})
-        before = item in mine
+        before = mine.get(item)
         _add(mine, item, part)
+        after = mine.get(item)
+        self._taken.setdefault(user_id, _Taken()).change(item, _taken(before), _taken(after), mine)
         if user_id not in self._aside:
-            self._count(item, part, (item in mine) - before)
+            self._count(item, part, (after is not None) - (before is not None))
         if not mine:
-            del self._users[user_id]
+            del self._users[user_id], self._taken[user_id]
 
     def _count(self, item: str, part: NDArray[np.int64], users: int) -> None:
         row = self._row_of(item)
@@ -146,12 +171,11 @@ class ItemEffects:
 
     def _judge(self, user_id: str) -> None:
         """Set a user aside, or let them count again, as their sums have it."""
-        mine = self._users.get(user_id, {})
-        aside = _one_sided(mine)
+        aside = user_id in self._taken and self._taken[user_id].one_sided
         if aside == (user_id in self._aside):
             return
         sign = -1 if aside else 1
-        for item, part in mine.items():
+        for item, part in self._users.get(user_id, {}).items():
             self._count(item, sign * part, sign)
         (self._aside.add if aside else self._aside.discard)(user_id)
 
@@ -222,11 +246,9 @@ def _likelihood(expected: Floats, earned: Floats, mean: float, variance: float) 
     return float((value + earned * np.log(rate / (shape + rate))).sum())
 
 
-def _one_sided(sums: dict[str, NDArray[np.int64]]) -> bool:
-    """Whether one item was taken more than once and more than all others together."""
-    taken = [max(int(information + score), 0) for information, score in sums.values()]
-    most = max(taken, default=0)
-    return most > _MORE_THAN_ONCE / STEP and 2 * most > sum(taken)
+def _taken(part: NDArray[np.int64] | None) -> int:
+    """What was taken of an item: its information and score together."""
+    return 0 if part is None else max(int(part[0] + part[1]), 0)
 
 
 def _add(sums: dict[str, NDArray[np.int64]], key: str, part: NDArray[np.int64]) -> None:

@@ -2,8 +2,9 @@
 
 A user's reward for an item with features x is x·w + noise, where w is drawn from the prior: a Gaussian, or one of
 several for kinds of users (`kinds.py`). All that has to be remembered of the observations is A = Σ x xᵀ and
-b = Σ r x. Both are kept as 64-bit integers in fixed point (steps of 2⁻³²), so sums do not depend on their order,
-shards merge and people are unlearned to the bit.
+b = Σ r x. Features and rewards are rounded to steps of 2⁻¹⁶, so their products are whole steps of 2⁻³², which floats
+add up without an error and 64-bit integers keep: sums do not depend on their order, shards merge and people are
+unlearned to the bit.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ STEP = 2.0**-32
 MAX_FEATURE = (
     64.0  # with |x| <= 2^6 a product takes 2^12 / STEP = 2^44, which leaves room for 2^18 worst cases
 )
+_GRID = 2.0**-16  # of features and rewards: STEP is its square
 _HEADROOM = 2**62
 _ROWS = 256  # products below 2^44 of so many rows add up below 2^53, where float64 is exact
 
@@ -167,10 +169,12 @@ class UserPosterior:
             raise InvalidInput(f"features must be finite and within ±{MAX_FEATURE:g}: scale them")
         looked = np.ones(len(rewards)) if looked is None else looked
         x, r = self._weighed(features.astype(np.float64), rewards, looked)
-        beside = np.concatenate([x, r[:, None]], axis=1) / STEP
+        rows = np.rint(np.concatenate([x, r[:, None]], axis=1) / _GRID)
+        if len(rows) <= _ROWS:
+            return _products(rows)
         total = np.zeros(self._nothing.shape, dtype=np.int64)
-        for start in range(0, len(x), _ROWS):
-            total += _products(x[start : start + _ROWS], beside[start : start + _ROWS])
+        for start in range(0, len(rows), _ROWS):
+            total += _products(rows[start : start + _ROWS])
         return total
 
     def _weighed(self, features: Floats, rewards: Floats, looked: Floats) -> tuple[Floats, Floats]:
@@ -180,12 +184,13 @@ class UserPosterior:
     def _add(self, user_id: str, statistics: NDArray[np.int64]) -> None:
         old = self._stats.get(user_id)
         new = statistics if old is None else old + statistics
-        if new.max() > _HEADROOM or new.min() < -_HEADROOM:
+        most, least = new.max(), new.min()
+        if most > _HEADROOM or least < -_HEADROOM:
             raise InvalidInput(
                 f"user {user_id!r} has too many observations to add up exactly: forget or split it"
             )
         self._beliefs.pop(user_id, None)
-        if new.any():
+        if most or least:
             self._stats[user_id] = new
         else:  # everything was retracted: nobody can tell that the user was ever here
             self._stats.pop(user_id, None)
@@ -199,16 +204,9 @@ class UserPosterior:
         return self._believer.believe(sums[:, :-1], sums[:, -1], leaning)
 
 
-def _products(x: Floats, beside: Floats) -> NDArray[np.int64]:
-    """(d, e): Σ x yᵀ over the rows of (k, d) and (k, e), each product rounded to a whole number by itself.
-
-    The sum is then the same however a page is cut into pieces; so few rows add up exactly before they are integers.
-    """
-    total, one = np.zeros((x.shape[1], beside.shape[1])), np.empty((x.shape[1], beside.shape[1]))
-    for left, right in zip(x, beside, strict=True):
-        np.rint(np.multiply.outer(left, right, out=one), out=one)
-        total += one
-    return total.astype(np.int64)
+def _products(rows: Floats) -> NDArray[np.int64]:
+    """(d, d + 1): Σ x (x, r)ᵀ over so few (k, d + 1) rows of whole numbers that no float of it is rounded."""
+    return np.asarray(np.dot(rows[:, :-1].T, rows), dtype=np.int64)
 
 
 def check_rewards(rewards: Floats, k: int) -> None:
