@@ -14,7 +14,7 @@ from honeyguide.serve.problems import KINDS
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
 h2 { margin: 2.5rem 0 0; } code, pre { font: 14px/1.45 ui-monospace, monospace; }
-pre { background: #f6f3ea; padding: .8rem; overflow-x: auto; border-radius: 6px; }
+pre { background: #f6f3ea; padding: .8rem; white-space: pre-wrap; overflow-wrap: anywhere; border-radius: 6px; }
 .method { background: #8a5a00; color: #fff; border-radius: 4px; padding: .1rem .5rem; }
 table { border-collapse: collapse; width: 100%; } th, td { text-align: left; padding: .25rem .8rem .25rem 0; }
 td, th { border-bottom: 1px solid #ddd; vertical-align: top; } .scope { color: #666; }
