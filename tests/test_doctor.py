@@ -17,7 +17,7 @@ from honeyguide import Honeyguide, artifacts
 from honeyguide.cli.app import main
 from honeyguide.journal.codec import encode, to_us
 from honeyguide.journal.open import open_journal
-from honeyguide.shop import releases
+from honeyguide.shop import learning, releases
 from honeyguide.shop.doctor.check import Check
 from honeyguide.shop.doctor.examine import examine
 from honeyguide.shop.doctor.folder import space
@@ -261,3 +261,18 @@ def test_a_state_of_other_settings_is_no_fault(shop: Path) -> None:
     path.write_text(path.read_text().replace("epsilon = 0.05", "epsilon = 0.1"))
     found = _found(shop)["what was learned"]
     assert (found.state, "will not be used" in found.said) == ("ok", True)
+
+
+def test_a_state_that_was_learned_in_another_way_is_learned_anew(
+    shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = [f"sku-{number}" for number in range(1, 5)]
+    with Honeyguide.open(shop, clock=lambda: LATER) as opened:
+        opened.decide("user-1", k=3)  # closes the windows of the pages before
+        learned = opened.decide("user-1", k=3, candidates=asked).plan
+    _another_state(shop)
+    monkeypatch.setattr(learning, "_WAY", learning._WAY + 1)
+    assert "will not be used" in _found(shop)["what was learned"].said
+    with Honeyguide.open(shop, clock=lambda: LATER) as opened:
+        again = opened.decide("user-1", k=3, candidates=asked).plan
+    assert again.scores.tolist() == learned.scores.tolist()

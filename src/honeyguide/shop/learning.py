@@ -22,6 +22,7 @@ from honeyguide.types import Decision, Event, State
 _FITTED_AS = "shop.fitted_as"
 _WAITING = 200  # events of one user that wait to be folded, at the most: some 20 ms of a page for them
 _BATCH = 500  # journal records read at once: about 7 MB of decisions
+_WAY = 2  # of turning pages into sums: what another way has learned is not gone on with, but learned anew
 
 
 class Learning:
@@ -138,7 +139,7 @@ class Learning:
     @property
     def _stamp(self) -> NDArray[np.uint8]:
         items, _, _ = self.as_fitted.version.partition(".")
-        text = f"{items} {self.as_fitted.fitted_as} {self._settings.explore} {self._split}"
+        text = f"{items} {self.as_fitted.fitted_as} {self._settings.explore} {self._split} {_WAY}"
         return np.frombuffer(text.encode(), dtype=np.uint8)
 
     def _take_in(self, entry: Entry | Erased, offset: int) -> None:
