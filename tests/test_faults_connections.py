@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import socket
 import sys
@@ -99,12 +100,31 @@ def test_a_head_without_end_is_refused(it: Served) -> None:
 
 def test_an_answer_that_is_not_read_is_not_kept(it: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "READ_S", 0.5)
+    monkeypatch.setattr(connections, "MOST_AHEAD", 10**9)
     with _open(it) as one:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         one.settimeout(60)
         # it asks for pages and reads none, until nothing more can be sent; then the connection is ended
         assert _sent_until_ended(one, b"GET /docs HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n" * 50, most=30_000)
         assert it.decide(k=1)
+
+
+def test_who_asks_without_end_and_waits_for_no_answer_is_not_listened_to(it: Served) -> None:
+    body = b'{"user_id": "user-1", "k": 1}'
+    head = b"POST /v1/decide HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
+    asked = head + b"content-length: %d\r\n\r\n%s" % (len(body), body)
+    with _open(it) as one:
+        assert _sent_until_ended(one, asked * 50, most=1_000)
+    assert it.decide(k=1)
+
+
+def test_who_asks_some_ahead_is_answered_in_order(it: Served) -> None:
+    ahead = 20
+    with _open(it, b"GET /healthz HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n" * (ahead - 1)) as one:
+        one.sendall(b"GET /nowhere HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n")
+        said = _ended(one, within=20)
+    statuses = re.findall(rb"HTTP/1\.1 (\d+)", said)
+    assert statuses == [b"200"] * (ahead - 1) + [b"404"]
 
 
 def test_bodies_that_come_slowly_hold_up_nobody(it: Served) -> None:

@@ -96,19 +96,24 @@ class KeepsPartOfABatch(MemoryJournal):
 
 
 class ReadsBackwards(MemoryJournal):
-    def read(self, after: int = 0, limit: int | None = None) -> list[Record]:
-        return super().read(after, limit)[::-1]
+    def read(self, after: int = 0, limit: int | None = None, *, decisions: bool = True) -> list[Record]:
+        return super().read(after, limit, decisions=decisions)[::-1]
 
 
 class IgnoresTheLimit(MemoryJournal):
-    def read(self, after: int = 0, limit: int | None = None) -> list[Record]:
+    def read(self, after: int = 0, limit: int | None = None, *, decisions: bool = True) -> list[Record]:
         super().read(after, limit)
-        return super().read(after)
+        return super().read(after, decisions=decisions)
 
 
 class RepeatsTheLastRecord(MemoryJournal):
-    def read(self, after: int = 0, limit: int | None = None) -> list[Record]:
-        return super().read(max(after - 1, 0), limit) if after < self.end() else []
+    def read(self, after: int = 0, limit: int | None = None, *, decisions: bool = True) -> list[Record]:
+        return super().read(max(after - 1, 0), limit, decisions=decisions) if after < self.end() else []
+
+
+class AlwaysReadsDecisions(MemoryJournal):
+    def read(self, after: int = 0, limit: int | None = None, *, decisions: bool = True) -> list[Record]:
+        return super().read(after, limit)
 
 
 class HalfPropensities(MemoryJournal):
@@ -205,11 +210,9 @@ class MislaysDecisions(MemoryJournal):
 class ShowsSomeLater(MemoryJournal):
     """As where offsets come from a sequence: who committed first may have drawn the higher number."""
 
-    def read(self, after: int = 0, limit: int | None = None) -> list[Record]:
-        end = self.end()
-        return [
-            record for record in super().read(after, limit) if record.offset % 4 or record.offset + 4 <= end
-        ]
+    def read(self, after: int = 0, limit: int | None = None, *, decisions: bool = True) -> list[Record]:
+        found, end = super().read(after, limit, decisions=decisions), self.end()
+        return [record for record in found if record.offset % 4 or record.offset + 4 <= end]
 
 
 class DropsBeyondItsState(MemoryJournal):

@@ -13,6 +13,7 @@ import pytest
 from honeyguide import Honeyguide
 from honeyguide.errors import HoneyguideError, InvalidInput, JournalError
 from honeyguide.journal.protocol import Entry, subject_of
+from honeyguide.serve import saving
 from honeyguide.serve.deciding import ENDPOINTS as DECIDING
 from honeyguide.serve.endpoint import Draft, Endpoint
 from honeyguide.serve.knowing import endpoints
@@ -163,6 +164,29 @@ def test_what_was_learned_is_stored_from_time_to_time(shop: Honeyguide) -> None:
         worker._look_around()
         stored.append((shop.journal.load_state() or (end, {}))[0])
     assert stored == [end, end + 1]
+
+
+def test_a_service_that_dies_again_and_again_does_not_learn_ever_more(
+    shop: Honeyguide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(saving, "_MUCH", 3)
+    for count in (1, 2, 3):
+        shop.decide("user-1", k=1)
+        worker = Worker(shop)
+        worker.start()
+        worker.stop()
+        assert (shop.journal.load_state() is not None) == (count == 3)
+    assert shop.unsaved == 0
+
+
+def test_storing_comes_after_much_but_takes_little_of_the_time() -> None:
+    rule = saving.Saving(300.0, 0.0)
+    assert not rule.due(999, 299.0)
+    assert rule.due(1000, 1.0)
+    rule.done(1.0, 2.0)
+    assert [rule.due(10_000, now) for now in (3.0, 51.0, 52.0)] == [False, False, True]
+    assert [rule.due(1, now) for now in (301.0, 302.0)] == [False, True]
+    assert not rule.due(0, 10_000.0)
 
 
 def test_who_comes_when_it_ends_is_refused(shop: Honeyguide) -> None:

@@ -126,6 +126,11 @@ def check_order(make: MakeJournal) -> None:
         require(
             [record.offset for record in parts] == offsets, "reading in parts must give every record once"
         )
+        others = [record.offset for record in records if not isinstance(record.entry, Decision)]
+        found = journal.read(decisions=False)
+        require([record.offset for record in found] == others, "decisions can be left out, and nothing else")
+        one = journal.read(others[0], 1, decisions=False)
+        require([record.offset for record in one] == others[1:2], "the limit counts what is read")
         for after, limit in ((-1, 1), (0, 0)):
             require_raises(partial(journal.read, after, limit), InvalidInput)
 

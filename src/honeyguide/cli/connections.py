@@ -1,4 +1,4 @@
-"""Connections that hold on to nothing for long: slow heads, endless heads, and answers that nobody reads."""
+"""Connections that hold on to nothing for long: slow and endless heads, endless questions, answers nobody reads."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ READ_S = 30.0
 """How long an answer may wait to be read."""
 LARGEST_HEAD = 65_536
 """Bytes of a head: path, query and headers."""
+MOST_AHEAD = 1_000
+"""Requests that may be sent before the first of them is answered."""
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
@@ -27,6 +29,7 @@ class Connection(HttpToolsProtocol):
         self._head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
         self._read_timer: asyncio.TimerHandle | None = None
+        self._answered: Any = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for the first request."""
@@ -55,11 +58,19 @@ class Connection(HttpToolsProtocol):
         self._within_head = False
         self._head_over()
         super().on_headers_complete()
+        if len(self.pipeline) > MOST_AHEAD and not self.transport.is_closing():
+            self._give_up()
+
+    def on_response_complete(self) -> None:
+        """Read on when all that was asked ahead is answered: else it would pile up, and each answer read yet more."""
+        super().on_response_complete()
+        if self.pipeline:
+            self.flow.pause_reading()
 
     def pause_writing(self) -> None:
         """The other side does not read."""
         super().pause_writing()
-        self._read_timer = self.loop.call_later(READ_S, self.transport.abort)
+        self._read_timer = self.loop.call_later(READ_S, self._give_up)
 
     def resume_writing(self) -> None:
         """It does again."""
@@ -86,4 +97,13 @@ class Connection(HttpToolsProtocol):
     def _end(self) -> None:
         """Close it; what was answered before and is not read then is not waited for for ever."""
         self.transport.close()
-        self._read_timer = self.loop.call_later(READ_S, self.transport.abort)
+        self._read_timer = self.loop.call_later(READ_S, self._give_up)
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:  # noqa: ANN401 - as uvicorn has it
+        self._answered = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _give_up(self) -> None:
+        if self._answered is not None:
+            self._answered.disconnected = True  # what is said from now on goes nowhere, which is no failure
+        self.transport.abort()

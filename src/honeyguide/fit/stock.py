@@ -37,7 +37,7 @@ def stock_stage(workspace: Workspace, journal_offset: int, stage: Stage) -> None
 
 def _changed(journal: Journal, after: int, until: int) -> Stock:
     stock = Stock()
-    while after < until and (records := journal.read(after, _BATCH)):
+    while after < until and (records := journal.read(after, _BATCH, decisions=False)):
         for record in records:
             if isinstance(record.entry, ItemChange) and record.offset <= until:
                 stock.fold(record.entry)

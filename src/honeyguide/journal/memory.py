@@ -66,11 +66,13 @@ class MemoryJournal:
         """The offset of the decision of this id; UnknownDecision."""
         return self._find(decision_id, self._entries)[0]
 
-    def read(self, after: int = 0, limit: int | None = None) -> list[Record]:
+    def read(self, after: int = 0, limit: int | None = None, *, decisions: bool = True) -> list[Record]:
         """The records with an offset above `after`, in order, at most `limit` of them (None: all)."""
         check_limit(after, limit)
-        first = bisect_right(self._records, after, key=_offset)
-        return self._records[first : None if limit is None else first + limit]
+        found = self._records[bisect_right(self._records, after, key=_offset) :]
+        if not decisions:
+            found = [record for record in found if not isinstance(record.entry, Decision)]
+        return found[:limit]
 
     def end(self) -> int:
         """The last offset that was given out; 0 where nothing was ever appended."""

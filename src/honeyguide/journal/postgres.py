@@ -76,10 +76,11 @@ class PostgresJournal:
         """The offset of the decision of this id; UnknownDecision."""
         return self._place(decision_id)[0]
 
-    def read(self, after: int = 0, limit: int | None = None) -> list[Record]:
+    def read(self, after: int = 0, limit: int | None = None, *, decisions: bool = True) -> list[Record]:
         """The records with an offset above `after`, in order, at most `limit` of them (None: all)."""
         check_limit(after, limit)
-        query = 'SELECT "offset", time_us, body FROM entries WHERE "offset" > %s ORDER BY "offset" LIMIT %s'
+        which = '"offset" > %s' if decisions else f'"offset" > %s AND kind <> {DECISION}'
+        query = f'SELECT "offset", time_us, body FROM entries WHERE {which} ORDER BY "offset" LIMIT %s'
         found = self._link.rows(query, after, limit)
         self._check_erasures(self._erased_so_far())  # after reading: what it read was not erased then
         return [

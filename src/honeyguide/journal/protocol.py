@@ -101,8 +101,11 @@ class Journal(Protocol):
         """The offset of the decision of this id; UnknownDecision."""
         ...
 
-    def read(self, after: int = 0, limit: int | None = None) -> list[Record]:
-        """The records with an offset above `after`, in order, at most `limit` of them (None: all)."""
+    def read(self, after: int = 0, limit: int | None = None, *, decisions: bool = True) -> list[Record]:
+        """The records with an offset above `after`, in order, at most `limit` of them (None: all).
+
+        Decisions, which are far larger than the others, can be left out.
+        """
         ...
 
     def end(self) -> int:

@@ -77,10 +77,11 @@ class SqliteJournal:
         with self._guarded():
             return self._place(decision_id)[0]
 
-    def read(self, after: int = 0, limit: int | None = None) -> list[Record]:
+    def read(self, after: int = 0, limit: int | None = None, *, decisions: bool = True) -> list[Record]:
         """The records with an offset above `after`, in order, at most `limit` of them (None: all)."""
         check_limit(after, limit)
-        query = "SELECT offset, time_us, body FROM entries WHERE offset > ? ORDER BY offset LIMIT ?"
+        which = "offset > ?" if decisions else f"offset > ? AND kind <> {DECISION}"
+        query = f"SELECT offset, time_us, body FROM entries WHERE {which} ORDER BY offset LIMIT ?"
         with self._guarded():
             self._check_erasures()
             found = self._rows(query, after, -1 if limit is None else limit)

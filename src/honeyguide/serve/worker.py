@@ -25,6 +25,7 @@ from honeyguide.serve.beside import Beside
 from honeyguide.serve.door import Pace, busy
 from honeyguide.serve.endpoint import Draft, Endpoint
 from honeyguide.serve.renewal import Renewal
+from honeyguide.serve.saving import Saving
 from honeyguide.serve.tracing import Marks
 from honeyguide.shop.honeyguide import Honeyguide
 from honeyguide.shop.opened import unwatched
@@ -50,7 +51,8 @@ class Worker:
     """Serves requests on one thread; `group` are written down together.
 
     `most` may wait, and no more than are expected to be answered in `most_s` seconds.
-    Every `look_s` seconds it learns from what other processes wrote, and every `save_s` it stores what was learned.
+    Every `look_s` seconds it learns from what other processes wrote; every `save_s`, or after much, it stores what it
+    learned.
     Where the shop was fitted anew, or the journal cannot be read on, a shop of `renewal` takes over. So does one that
     has dropped what is old, soon after the start and every day, where the settings say for how long it is kept.
     """
@@ -77,9 +79,10 @@ class Worker:
         self._most, self._group = most, group
         self._pace = Pace(most_s)
         self._in_hand = 0
-        self._look_s, self._save_s = look_s, save_s
+        self._look_s = look_s
         self._clock = clock
-        self._looked = self._saved = clock()
+        self._looked = clock() - look_s
+        self._saving = Saving(save_s, clock())
         self._forgot: float | None = None
         self._changed = False
         self._waiting: deque[Job] = deque()
@@ -132,6 +135,7 @@ class Worker:
         return await job.answered
 
     def _run(self) -> None:
+        self._look_around()  # a service that dies again and again is not to learn ever more at each start
         while True:
             with self._change:
                 if not self._waiting and not self._stopping:
@@ -245,9 +249,9 @@ class Worker:
         self.looked()
         try:
             self.behind = self.shop.catch_up()
-            if now - self._saved >= self._save_s:
-                self._saved = now
+            if self._saving.due(self.shop.unsaved, now):
                 self.shop.save()
+                self._saving.done(now, self._clock())
             self.trouble = None
             outdated = self._changed or self.shop.outdated
         except JournalChanged as error:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from honeyguide.config import Settings
 from honeyguide.interests.users import History
 from honeyguide.journal.learner import Learner
-from honeyguide.journal.protocol import Counts, Entry, Erased, Erasure, ItemChange, Journal
+from honeyguide.journal.protocol import Counts, Erasure, ItemChange, Journal, Record
 from honeyguide.shop.arms import Arms
 from honeyguide.shop.models import Fitted
 from honeyguide.shop.policies import like, serving
@@ -22,6 +22,7 @@ from honeyguide.types import Decision, Event, State
 _FITTED_AS = "shop.fitted_as"
 _WAITING = 200  # events of one user that wait to be folded, at the most: some 20 ms of a page for them
 _BATCH = 500  # journal records read at once: about 7 MB of decisions
+_EVENTS = 5_000  # the same without decisions
 _WAY = 2  # of turning pages into sums: what another way has learned is not gone on with, but learned anew
 
 
@@ -36,7 +37,7 @@ class Learning:
         self._folded: dict[str, History] = {}
         self._unfolded: dict[str, list[Event]] = {}
         self._feedback: dict[str, Event] = {}
-        self._events_read = 0
+        self._events_read = self._saved_at = 0
         self._split = experiment_split(settings) or everybody(serving(settings.explore))
         self._learner = self._open_learner()
         self.catch_up()
@@ -70,12 +71,21 @@ class Learning:
 
     def catch_up(self) -> None:
         """Take in what the journal holds beyond what was read."""
-        while records := self._journal.read(min(self._learner.offset, self._events_read), _BATCH):
+        self._recall()
+        while records := self._journal.read(self._learner.offset, _BATCH):
             for record in records:
                 self._learner.fold(record, self._journal)
-                if record.offset > self._events_read:
-                    self._take_in(record.entry, record.offset)
-                    self._events_read = record.offset
+                self._take_in(record)
+
+    def _recall(self) -> None:
+        """Take in what users did up to where the learner stands: a saved state holds what pages taught, not that."""
+        while self._events_read < self._learner.offset:
+            records = self._journal.read(self._events_read, _EVENTS, decisions=False)
+            for record in records:
+                if record.offset <= self._learner.offset:
+                    self._take_in(record)
+            if len(records) < _EVENTS or records[-1].offset > self._learner.offset:
+                self._events_read = self._learner.offset
 
     def behind(self) -> int:
         """How many entries of the journal are not yet learned from."""
@@ -86,7 +96,7 @@ class Learning:
         left = self._learner.without(user_id, self._journal)
         # what was learned of the others has to stay there: their entries may be dropped already
         erasure = self._journal.erase(user_id, kept=self._stored(left))
-        self._learner = left
+        self._learner, self._saved_at = left, left.offset
         self._folded.pop(user_id, None)
         self._unfolded.pop(user_id, None)
         self._feedback = {name: event for name, event in self._feedback.items() if event.user_id != user_id}
@@ -102,9 +112,16 @@ class Learning:
             before, kept=self._stored(self._learner.without_pages(before, self._journal))
         )
 
+    @property
+    def unsaved(self) -> int:
+        """How many entries were learned since that was stored."""
+        return self._learner.offset - self._saved_at
+
     def save(self) -> None:
         """Store what was learned beside its journal offset."""
-        self._journal.save_state(*self._stored(self._learner))
+        offset, state = self._stored(self._learner)
+        self._journal.save_state(offset, state)
+        self._saved_at = offset
 
     def _stored(self, learner: Learner[Arms]) -> tuple[int, State]:
         return learner.offset, {**learner.state(), _FITTED_AS: self._stamp}
@@ -129,7 +146,9 @@ class Learning:
             state = dict(stored[1])
             fitted_as = state.pop(_FITTED_AS, np.empty(0))
             if np.array_equal(fitted_as, self._stamp):  # else it was fitted anew, or the settings changed
+                self._saved_at = stored[0]
                 return learner.restore(state, self._journal)
+        self._saved_at = fitted.journal_offset
         return learner.start_after(fitted.journal_offset)
 
     def _seen_alike(self, decision: Decision) -> bool:
@@ -142,12 +161,17 @@ class Learning:
         text = f"{items} {self.as_fitted.fitted_as} {self._settings.explore} {self._split} {_WAY}"
         return np.frombuffer(text.encode(), dtype=np.uint8)
 
-    def _take_in(self, entry: Entry | Erased, offset: int) -> None:
+    def _take_in(self, record: Record) -> None:
+        """Once, however often it is read."""
+        if record.offset <= self._events_read:
+            return
+        entry = record.entry
         if isinstance(entry, Event):
             self._remember(entry)
         # the fit has taken in what was there then
-        elif isinstance(entry, ItemChange) and offset > self.as_fitted.journal_offset:
+        elif isinstance(entry, ItemChange) and record.offset > self.as_fitted.journal_offset:
             self.stock.fold(read_by(self.as_fitted, entry))
+        self._events_read = record.offset
 
     def _remember(self, event: Event) -> None:
         if event.decision_id is not None:

@@ -114,6 +114,11 @@ class OpenShop:
         """Whether another release than this one is to serve now; NoArtifact, DamagedArtifact."""
         return not is_current(self.fitted.finding.models, self.fitted)
 
+    @property
+    def unsaved(self) -> int:
+        """How many entries of the journal an open would have to learn again."""
+        return self._learning.unsaved
+
     def save(self) -> None:
         """Store what was learned beside its journal offset, so that the next open begins there."""
         self._learning.save()

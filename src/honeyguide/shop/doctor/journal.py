@@ -141,9 +141,10 @@ class _Until:
         """As the journal has it."""
         return self._journal.locate(decision_id)
 
-    def read(self, after: int = 0, limit: int | None = None) -> list[Record]:
+    def read(self, after: int = 0, limit: int | None = None, *, decisions: bool = True) -> list[Record]:
         """What comes no later than the offset."""
-        return [record for record in self._journal.read(after, limit) if record.offset <= self._offset]
+        found = self._journal.read(after, limit, decisions=decisions)
+        return [record for record in found if record.offset <= self._offset]
 
     def end(self) -> int:
         """The offset."""
