@@ -12,7 +12,8 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve, solve_triangular
+from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg.lapack import dtrtri
 
 from honeyguide.errors import InvalidInput
 from honeyguide.types import Floats, Vectors
@@ -143,29 +144,27 @@ class Believer:
 
     def __init__(self, kinds: Kinds) -> None:
         self.kinds = kinds
-        self._precisions = [_invert(covariance) for covariance in kinds.covariances]
-        self._identity = np.eye(kinds.dim)
-        self._shifts = [p @ mean for p, mean in zip(self._precisions, kinds.means, strict=True)]
+        self._precisions = np.array([_invert(covariance) for covariance in kinds.covariances])
+        self._shifts = np.einsum("kij,kj->ki", self._precisions, kinds.means)
         self._log_weights = np.log(kinds.weights)
-        self._halves = np.array([0.5 * np.linalg.slogdet(p)[1] for p in self._precisions])
+        self._halves = 0.5 * np.linalg.slogdet(self._precisions)[1]
 
     def believe(self, xx: Floats, xr: Floats, leaning: Leaning | None = None) -> Belief:
         """The belief after Σ x xᵀ (d, d) and Σ r x (d,), both divided by the noise variance."""
-        single = len(self.kinds) == 1
-        log_odds = self._log_weights if leaning is None else leaning.log_weights
-        means, roots, evidence = [], [], np.zeros(len(self.kinds))
-        for kind, precision in enumerate(self._precisions):
-            prior = self._shifts[kind] if leaning is None else self._shifts[kind] + precision @ leaning.shift
-            factor, _ = cho_factor(precision + xx, lower=True, check_finite=False)
-            mean = cho_solve((factor, True), prior + xr, check_finite=False)
-            # inverted once: every draw and every slot then costs one small product
-            roots.append(solve_triangular(factor, self._identity, lower=True, check_finite=False))
-            means.append(mean)
-            if not single:
-                start = self.kinds.means[kind] if leaning is None else self.kinds.means[kind] + leaning.shift
-                evidence[kind] = self._halves[kind] - np.log(np.diagonal(factor)).sum()
-                evidence[kind] += 0.5 * ((prior + xr) @ mean - start @ prior)
-        return Belief.of(softmax(log_odds + evidence), np.array(means), np.array(roots))
+        priors, starts, log_odds = self._shifts, self.kinds.means, self._log_weights
+        if leaning is not None:
+            priors, starts = priors + self._precisions @ leaning.shift, starts + leaning.shift
+            log_odds = leaning.log_weights
+        factors = np.linalg.cholesky(self._precisions + xx)
+        # inverted once: every draw and every slot then costs one small product
+        roots = np.array([dtrtri(factor.T)[0].T for factor in factors])  # transposed, as LAPACK has it: upper
+        pulls = priors + xr
+        means = np.einsum("kji,kj->ki", roots, np.einsum("kij,kj->ki", roots, pulls))
+        if len(self.kinds) == 1:
+            return Belief.of(np.ones(1), means, roots)
+        evidence = self._halves - np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
+        evidence += 0.5 * ((pulls * means).sum(axis=1) - (starts * priors).sum(axis=1))
+        return Belief.of(softmax(log_odds + evidence), means, roots)
 
 
 def mixture_mean(weights: Floats, means: Floats) -> Floats:
