@@ -63,11 +63,14 @@ def test_as_many_are_let_in_as_can_be_served_in_time() -> None:
     pace = Pace(0.1)
     assert not pace.full(1000)  # nothing is known yet
     for _ in range(100):
-        pace.served(8, 0.08)
+        pace.served(8, 0.08, 0.08)
     assert [ahead for ahead in range(30) if pace.full(ahead)] == list(range(11, 30))
+    assert [pace.together(most) for most in (1, 2, 8)] == [1, 2, 2]  # a quarter of the time that one may wait
     for _ in range(200):
-        pace.served(1, 5.0)
+        pace.served(1, 5.0, 5.0)
+    assert pace.together(8) == 1
     assert [ahead for ahead in range(30) if pace.full(ahead)] == list(range(4, 30))  # a few always are
     for _ in range(200):
-        pace.served(8, 0.08)
+        pace.served(8, 0.08, 0.035)
     assert not pace.full(9)  # and it recovers
+    assert pace.together(8) == 5  # what is done with all at once makes no group smaller

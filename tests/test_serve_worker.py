@@ -78,7 +78,7 @@ def _appends(shop: Honeyguide, monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def test_what_waits_together_is_one_append(shop: Honeyguide, monkeypatch: pytest.MonkeyPatch) -> None:
     counted = _appends(shop, monkeypatch)
-    found = _served(Worker(shop, group=8), shop, *(_page(f"user-{n}") for n in range(20)))
+    found = _served(Worker(shop, group=8, most_s=3600.0), shop, *(_page(f"user-{n}") for n in range(20)))
     assert counted == [8, 8, 4]
     for (answer, entries), user in zip(found, range(20), strict=True):
         assert (answer.user_id, entries[0].decision_id) == (f"user-{user}", answer.decision_id)

@@ -11,6 +11,7 @@ from honeyguide.serve.problems import BUSY, MEDIA_TYPE, Refusal, problem_of
 
 _ASKS = ("/v1/", "/api/", "/personalizer/")  # what asks the shop; how the service does is always told
 RETRY_S = "1"
+_OF_WAIT = 0.25  # of the time that one may wait: how long those that are answered together may take
 
 
 def busy() -> Refusal:
@@ -27,12 +28,17 @@ class Pace:
     def __init__(self, most_s: float, *, few: int = 4) -> None:
         self._most_s = most_s
         self._few = few
-        self._each_s = 0.0
+        self._each_s = self._own_s = 0.0
 
-    def served(self, many: int, seconds: float) -> None:
-        """So many requests took so long together."""
+    def served(self, many: int, seconds: float, own: float) -> None:
+        """So many requests took so long together, `own` seconds of it each by itself and the rest all at once."""
         share = min(many / 50, 0.5)
         self._each_s += share * (seconds / many - self._each_s)
+        self._own_s += share * (own / many - self._own_s)
+
+    def together(self, most: int) -> int:
+        """How many of at most `most` to answer together: those that are done soon do not wait long for the others."""
+        return most if not self._own_s else max(1, min(most, int(_OF_WAIT * self._most_s / self._own_s)))
 
     def full(self, ahead: int) -> bool:
         """Whether one more would wait too long behind so many."""

@@ -146,10 +146,11 @@ class Worker:
                 self._in_hand = len(group)
             if group:
                 begun = self._clock()
-                self._serve(group)
+                drafts = [self._drafted(job) for job in group]
+                drafted = self._clock()
+                self._answer(group, drafts)
                 if not group[0].endpoint.alone:
-                    self._pace.served(len(group), self._clock() - begun)
-                self._in_hand = 0
+                    self._pace.served(len(group), self._clock() - begun, drafted - begun)
             self._look_around()
             self._renew()
 
@@ -157,7 +158,8 @@ class Worker:
         """The next requests that may be written down together: none twice of one key, and who is alone alone."""
         group: list[Job] = []
         keys: set[str] = set()
-        while self._waiting and len(group) < self._group:
+        most = self._pace.together(self._group)
+        while self._waiting and len(group) < most:
             job = self._waiting[0]
             key = job.endpoint.key(job.asked)
             if group and (job.endpoint.alone or key in keys):
@@ -168,8 +170,8 @@ class Worker:
             keys |= set() if key is None else {key}
         return group
 
-    def _serve(self, group: list[Job]) -> None:
-        drafts: list[Draft | Exception] = [self._drafted(job) for job in group]
+    def _answer(self, group: list[Job], drafts: list[Draft | Exception]) -> None:
+        """Write down together what was drafted, and answer all."""
         together = [entry for draft in drafts if isinstance(draft, Draft) for entry in draft.entries]
         outcomes: list[Outcome]
         try:
@@ -209,6 +211,8 @@ class Worker:
             return self.beside.draft(lambda shop: _work(shop, job), job.asked, alone=job.endpoint.alone)
         except Exception as error:
             return error
+        finally:
+            self._in_hand -= 1
 
     def _by_itself(self, draft: Draft) -> Outcome:
         try:
