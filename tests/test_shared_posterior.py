@@ -14,6 +14,7 @@ from honeyguide.explore.base_rate import LEAST, BaseRate
 from honeyguide.explore.baselines import Uniform
 from honeyguide.explore.decide import Request, decide
 from honeyguide.explore.item_effects import ItemEffects, ItemPrior
+from honeyguide.explore.kinds import Leaning
 from honeyguide.explore.posterior import Prior, UserPosterior
 from honeyguide.explore.shared import SharedPosterior, posterior_of
 from honeyguide.explore.thompson import Thompson
@@ -297,3 +298,18 @@ def test_a_user_counts_for_others_unless_most_of_what_they_took_is_one_item(seed
     assert sides == {True, False}
     effects.forget("ann")
     assert equal_states(effects.state(), ItemEffects(ItemPrior(0.3), NOISE).state())
+
+
+def test_what_is_believed_of_candidates_changes_with_whatever_is_learned() -> None:
+    posterior, asked = shared(), offered("bob")
+    before = posterior.about(asked).mean
+    assert posterior.about(asked).mean.tolist() == before.tolist()
+    posterior.learn(*shown("ann"))
+    taught = posterior.about(asked).mean
+    assert (taught != before).all()
+    posterior.lean("bob", Leaning(np.zeros(1), np.full(DIM, 0.5)))
+    leant = posterior.about(asked).mean
+    assert (leant != taught).all()
+    posterior.forget("ann")
+    posterior.forget("bob")
+    assert posterior.about(asked).mean.tolist() == before.tolist()

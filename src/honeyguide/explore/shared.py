@@ -58,10 +58,16 @@ class SharedPosterior(UserPosterior):
         self.periods = Periods(half_life_days)
         self._everybody = np.zeros((prior.dim, prior.dim + 1), dtype=np.int64)
         self._moved: Floats | None = None
+        self._asked: tuple[Candidates, About] | None = None  # a page is planned and drawn by the same beliefs
         super().__init__(prior)
 
     def about(self, candidates: Candidates) -> About:
         """What is believed of the candidates' rewards for their user, with what is the items' own."""
+        if self._asked is None or self._asked[0] is not candidates:
+            self._asked = candidates, self._about(candidates)
+        return self._asked[1]
+
+    def _about(self, candidates: Candidates) -> About:
         found = self.about_features(candidates.user_id, candidates.features, candidates.groups)
         slope = found.noise / self.prior.noise_variance
         rows = self.items.rows(candidates.item_ids)
@@ -106,6 +112,11 @@ class SharedPosterior(UserPosterior):
     def unlearn(self, decision: Decision, rewards: Floats) -> None:
         """Take a page's rewards back, to the bit."""
         self._page(decision, rewards, -1)
+
+    def lean(self, user_id: str, leaning: Leaning) -> None:
+        """Let a user's prior be another than a stranger's; InvalidInput leaves no trace."""
+        super().lean(user_id, leaning)
+        self._asked = None
 
     def observe_at(
         self, user_id: str, features: Vectors, rewards: Floats, time_us: int, groups: Rows | None = None
@@ -200,7 +211,7 @@ class SharedPosterior(UserPosterior):
             self.interests.add(user, period, groups[decision.chosen], rows, sign=sign)
 
     def _forget_beliefs(self) -> None:
-        self._moved = None
+        self._moved = self._asked = None
         self._beliefs.clear()
 
     def _sums(self, user_id: str) -> Floats:
