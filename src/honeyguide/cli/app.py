@@ -194,6 +194,12 @@ def decide(
         list[str] | None,
         typer.Option(help="An item of the shop's own ranking, in order (again for more): apprentice mode."),
     ] = None,
+    looking_at: Annotated[
+        str | None, typer.Option(help="The id of the item that the user looks at: its page does not show it.")
+    ] = None,
+    query: Annotated[
+        str | None, typer.Option(help="What the user searched for: the page is drawn from what it may mean.")
+    ] = None,
     now: Now = None,
     json: AsJson = False,
 ) -> None:
@@ -203,10 +209,14 @@ def decide(
     journal before it is printed. A user who was never seen gets what is known of users in general.
     """
     from honeyguide.cli.show import show_decision
+    from honeyguide.shop.context import Context
     from honeyguide.shop.honeyguide import Honeyguide
 
+    context = None if looking_at is query is None else Context(looking_at, query)
     with Honeyguide.open(shop) as opened:
-        decision = opened.decide(user, k=k, now=moment(now), exclude=exclude or (), ranking=ranking)
+        decision = opened.decide(
+            user, k=k, now=moment(now), exclude=exclude or (), ranking=ranking, context=context
+        )
         show_decision(decision, opened.fitted.catalog, as_json=json)
 
 

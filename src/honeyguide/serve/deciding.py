@@ -10,6 +10,7 @@ from honeyguide.errors import JournalAway, UnknownDecision
 from honeyguide.serve.endpoint import Draft, Endpoint, moment
 from honeyguide.serve.problems import CONFLICT, Refusal
 from honeyguide.serve.structs import DecideAnswer, DecideRequest, PageItem
+from honeyguide.shop.context import Context
 from honeyguide.shop.honeyguide import Honeyguide
 from honeyguide.types import Decision
 
@@ -31,6 +32,7 @@ def decide(shop: Honeyguide, asked: DecideRequest) -> Draft:
         rules=None if asked.rules is None else asked.rules.rules(),
         ranking=asked.ranking,
         candidates=asked.candidates,
+        context=None if asked.context is None else Context(asked.context.item_id, asked.context.query),
         decision_id=name,
     )
     answer = answer_of(decision)

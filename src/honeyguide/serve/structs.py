@@ -48,12 +48,20 @@ class Filters(Asked, frozen=True):
         return Rules(**values)
 
 
+class DoingNow(Asked, frozen=True):
+    """What the visitor is doing: the item that is looked at, what was searched for. It is not recorded."""
+
+    item_id: Id | None = None
+    query: Annotated[str, Meta(min_length=1, max_length=500)] | None = None
+
+
 class DecideRequest(Asked, frozen=True):
     """A page for a user; the same `decision_id` again gives the same page again."""
 
     user_id: Id
     surface: Name = "default"
     k: Count | None = None
+    context: DoingNow | None = None
     candidates: Items | None = None
     exclude: FewerItems = ()
     rules: Filters | None = None

@@ -18,6 +18,7 @@ from honeyguide.interests.users import History
 from honeyguide.journal.protocol import Counts, Erasure, ItemChange
 from honeyguide.shop.asked import candidate_rows, check_drawn, check_shown, check_user, ranked_rows
 from honeyguide.shop.candidates import within
+from honeyguide.shop.context import Context
 from honeyguide.shop.erasing import without
 from honeyguide.shop.learning import Learning
 from honeyguide.shop.lists import ShopLists
@@ -45,6 +46,7 @@ class Honeyguide(ShopLists):
         rules: Rules | None = None,
         ranking: Sequence[str] | None = None,
         candidates: Sequence[str] | None = None,
+        context: Context | None = None,
         decision_id: str | None = None,
     ) -> Decision:
         """A page of `k` items for this user, with propensities; in the journal before it is returned.
@@ -53,7 +55,7 @@ class Honeyguide(ShopLists):
         for `recommend`, for what is drawn is the policy's own answer. What is pinned is not drawn. A user who was
         never seen gets the prior over users. `ranking` are item ids in the shop's own order: but for the users of
         [apprentice] share they are served as they are, and the policy learns beside it. `candidates` are the only
-        items that the page is drawn from. UnknownItem, InvalidInput.
+        items that the page is drawn from, and `context` is what the user is doing now. UnknownItem, InvalidInput.
         """
         decision = self.draw(
             user_id,
@@ -64,6 +66,7 @@ class Honeyguide(ShopLists):
             rules=rules,
             ranking=ranking,
             candidates=candidates,
+            context=context,
             decision_id=decision_id,
         )
         self.record([decision])
@@ -80,13 +83,17 @@ class Honeyguide(ShopLists):
         rules: Rules | None = None,
         ranking: Sequence[str] | None = None,
         candidates: Sequence[str] | None = None,
+        context: Context | None = None,
         decision_id: str | None = None,
     ) -> Decision:
         """What `decide` returns, not yet written down: show no page before `record` has returned."""
         check_user(user_id)
         time = now or self.clock()
         now_us = to_us(time)
-        history = self.history(user_id)
+        history, free = self.history(user_id), ranking is None and candidates is None
+        if context is not None:
+            history = context.after(history, self.model, user_id, time)
+            exclude = {*exclude, *context.looked_at} if free else exclude
         name = decision_id or uuid4().hex
         rng = stream(self.settings.seed, name)
         ruling = self._ruling(rules, exclude)
@@ -101,6 +108,9 @@ class Honeyguide(ShopLists):
         if candidates is not None:
             among = candidate_rows(self.fitted.catalog, candidates, ranking)
             self._view.book.check_there(among)
+        elif context is not None and context.query is not None and free:
+            found = self._view.search.matches(context.query, ruling.allowed)
+            among = found.rows[: self.settings.explore.candidates]
         with self.watch("candidates"):
             rows = self._candidates(user_id, history, now_us, rng, ruling, ranked, among)
             horizon, moves = self.settings.explore.horizon_days, self.fitted.transitions
