@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -26,7 +28,7 @@ class Connection(HttpToolsProtocol):
     def __init__(self, *args: Any, **named: Any) -> None:  # noqa: ANN401 - whatever uvicorn's own takes
         super().__init__(*args, **named)
         self._within_head = False
-        self._head_bytes = 0
+        self._heads = self._head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
         self._read_timer: asyncio.TimerHandle | None = None
         self._answered: Any = None
@@ -38,10 +40,12 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Read on, unless this has been a head for too many bytes."""
+        before = self._heads
         super().data_received(data)
         if not self._within_head or self.transport.is_closing():
             return
-        self._head_bytes += len(data)
+        if self._heads == before:  # of what it began in, most may be of requests before it
+            self._head_bytes += len(data)
         if self._head_bytes > LARGEST_HEAD:
             self.transport.write(_TOO_LARGE)
             self._end()
@@ -50,6 +54,7 @@ class Connection(HttpToolsProtocol):
         """A head begins."""
         super().on_message_begin()
         self._within_head, self._head_bytes = True, 0
+        self._heads += 1
         self._head_over()
         self._head_timer = self.loop.call_later(HEAD_S, self._end)
 
@@ -106,4 +111,7 @@ class Connection(HttpToolsProtocol):
     def _give_up(self) -> None:
         if self._answered is not None:
             self._answered.disconnected = True  # what is said from now on goes nowhere, which is no failure
+        if (line := self.transport.get_extra_info("socket")) is not None:
+            # what was not read is dropped, and the other side told: else the kernel keeps both waiting for minutes
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.transport.abort()
