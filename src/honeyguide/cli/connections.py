@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from contextlib import suppress
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -75,7 +76,7 @@ class Connection(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """The other side does not read."""
         super().pause_writing()
-        self._read_timer = self.loop.call_later(READ_S, self._give_up)
+        self._wait_for_reader()
 
     def resume_writing(self) -> None:
         """It does again."""
@@ -102,6 +103,11 @@ class Connection(HttpToolsProtocol):
     def _end(self) -> None:
         """Close it; what was answered before and is not read then is not waited for for ever."""
         self.transport.close()
+        self._wait_for_reader()
+
+    def _wait_for_reader(self) -> None:
+        if self._read_timer is not None:
+            self._read_timer.cancel()
         self._read_timer = self.loop.call_later(READ_S, self._give_up)
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:  # noqa: ANN401 - as uvicorn has it
@@ -111,7 +117,8 @@ class Connection(HttpToolsProtocol):
     def _give_up(self) -> None:
         if self._answered is not None:
             self._answered.disconnected = True  # what is said from now on goes nowhere, which is no failure
-        if (line := self.transport.get_extra_info("socket")) is not None:
+        line = self.transport.get_extra_info("socket")
+        with suppress(OSError):  # it is closed already
             # what was not read is dropped, and the other side told: else the kernel keeps both waiting for minutes
             line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.transport.abort()
