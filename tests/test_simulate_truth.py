@@ -80,6 +80,18 @@ def test_a_log_without_users_who_took_enough_has_no_truth() -> None:
         learn_truth(TAKEN, USERS, ITEMS, seed=0, factors=80)
 
 
+def test_who_is_in_no_event_is_left_out_of_a_shop() -> None:
+    users, items = log()
+    ids = [f"i{row:03d}" for row in range(ITEMS)]
+    texts = np.random.default_rng(0).standard_normal((ITEMS, 12)).astype(np.float32)
+    shop, spread = (
+        simulated_shop("log", ids, texts, numbers, items, dims=6, leaves=4, factors=6)
+        for numbers in (users, 3 * users + 2)
+    )
+    assert spread.truth.users == shop.truth.users == USERS
+    np.testing.assert_array_equal(spread.truth.tastes, shop.truth.tastes)
+
+
 def test_the_shop_counts_the_past_users_alone() -> None:
     users, items = log()
     ids = [f"i{row:03d}" for row in range(ITEMS)]

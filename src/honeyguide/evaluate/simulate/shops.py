@@ -59,11 +59,13 @@ def simulated_shop(
 ) -> SimulatedShop:
     """A shop from a log of events (e,), `users` and `items` both numbered from 0 on, and its items' texts.
 
-    `ids` ascend, as a catalogue's do. The truth has the whole log, the shop half of its users.
+    `ids` ascend, as a catalogue's do. The truth has the whole log, the shop half of its users. Whose number is in no
+    event is left out.
     """
     catalog = Catalog.of(ids, titles=ids)
     if catalog.ids != tuple(ids):
         raise InvalidInput("ids must ascend: sort them, and the texts' vectors and the log's rows with them")
+    users = np.unique(users, return_inverse=True)[1]
     n, people = len(ids), int(users.max()) + 1
     taken = Taken.of(users, items)
     order = np.random.default_rng(seed).permutation(people)
