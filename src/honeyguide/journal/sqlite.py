@@ -164,17 +164,17 @@ class SqliteJournal:
 
     def _insert(self, entry: Entry, blob: bytes) -> int:
         kind, name = kind_of(entry), id_of(entry)
-        self._connection.execute(
-            "INSERT INTO entries (kind, id, user_id, time_us, body) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            (kind, name, subject_of(entry), to_us(entry.time), blob),
-        )
-        if not self._connection.changes():
-            ((stored,),) = self._rows("SELECT body FROM entries WHERE kind = ? AND id = ?", kind, name)
-            if not same_content(stored, blob):
+        stored = self._rows("SELECT body FROM entries WHERE kind = ? AND id = ?", kind, name)
+        if stored:
+            if not same_content(stored[0][0], blob):
                 raise InvalidInput(f"{name!r} is in the journal with another content: use a new id")
             return 0
         if isinstance(entry, Event) and entry.decision_id is not None:
-            check_feedback(entry, self.decision(entry.decision_id))  # what is refused is rolled back
+            check_feedback(entry, self.decision(entry.decision_id))
+        self._connection.execute(
+            "INSERT INTO entries (kind, id, user_id, time_us, body) VALUES (?, ?, ?, ?, ?)",
+            (kind, name, subject_of(entry), to_us(entry.time), blob),
+        )
         return 1
 
     def _place(self, decision_id: str) -> tuple[int, bytes]:
