@@ -24,13 +24,13 @@ from honeyguide.explore.shared import SharedPosterior, posterior_of
 from honeyguide.explore.thompson import Thompson
 from honeyguide.explore.tradeoff import Tradeoff
 from honeyguide.types import Candidates, Decision, Floats, Policy, Rows
+from tests.grid import NEAR
 from tests.policy_cases import cases
 
 DIM, NOISE, VARIANCE = 3, 0.8, 0.5
 BASE = BaseRate(np.array([0.5, -1.0, 0.25]), -1.0)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SURE = 1e9
-NEAR = 2e-5  # features and rewards are rounded to 2**-16
 """A precision of what everybody shares that leaves nothing to learn of it."""
 
 

@@ -14,8 +14,7 @@ from honeyguide.explore.posterior import Prior, UserPosterior
 from honeyguide.explore.thompson import Thompson
 from honeyguide.explore.tradeoff import Tradeoff
 from honeyguide.types import Floats, Vectors
-
-NEAR = 2e-5  # features and rewards are rounded to 2**-16
+from tests.grid import NEAR
 
 LEANING = Leaning(np.log(np.array([0.2, 0.8])), np.array([0.1, 0.0, -0.2, 0.05]))
 

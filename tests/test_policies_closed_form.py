@@ -24,6 +24,7 @@ from honeyguide.explore.kinds import Kinds
 from honeyguide.explore.posterior import Prior, UserPosterior
 from honeyguide.explore.thompson import Thompson
 from honeyguide.types import Candidates, Floats, Policy
+from tests.grid import NEAR
 from tests.policy_cases import cases, posterior
 
 FLOOR = 0.06
@@ -129,7 +130,7 @@ def test_a_bound_is_the_mean_and_so_many_deviations_by_numpys_inverse() -> None:
     features = world(99).features.astype(np.float64)
     inverse = np.linalg.inv(xx)
     wanted = features @ inverse @ xr + 1.5 * np.sqrt(np.einsum("ni,ij,nj->n", features, inverse, features))
-    assert policy.bounds(world(99), 1.5) == pytest.approx(wanted, abs=2e-5)  # features are rounded to 2**-16
+    assert policy.bounds(world(99), 1.5) == pytest.approx(wanted, abs=NEAR)
     best = np.eye(len(wanted))[wanted.argmax()]
     assert pmf_of(policy, world(99)) == pytest.approx(floored(*best))
 

@@ -13,6 +13,7 @@ from honeyguide.explore.kinds import Belief, Kinds
 from honeyguide.explore.posterior import Prior, UserPosterior
 from honeyguide.explore.prior import UserSums, learn_prior
 from honeyguide.types import Floats, State, Vectors
+from tests.grid import NEAR
 
 
 @pytest.mark.parametrize("check", CHECKS_POSTERIOR, ids=lambda check: check.__name__)
@@ -125,9 +126,6 @@ class FloatSums(UserPosterior):
 def test_a_broken_posterior_is_caught(broken: type[UserPosterior], check: PosteriorCheck) -> None:
     with pytest.raises(LawBroken):
         check(broken)
-
-
-NEAR = 2e-5  # features and rewards are rounded to 2**-16
 
 
 def test_the_posterior_is_bayes_rule() -> None:

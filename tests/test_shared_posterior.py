@@ -20,13 +20,13 @@ from honeyguide.explore.shared import SharedPosterior, posterior_of
 from honeyguide.explore.thompson import Thompson
 from honeyguide.explore.tradeoff import Tradeoff
 from honeyguide.types import Candidates, Decision, Floats, Policy
+from tests.grid import NEAR
 from tests.policy_cases import cases
 
 DIM = 3
 NOISE = 0.8
 BASE = BaseRate(np.array([0.5, -1.0, 0.25]), -2.0)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-NEAR = 2e-5  # features and rewards are rounded to 2**-16
 
 
 def shared(dim: int = DIM, *, spread: float = 0.2, variance: float = 0.3) -> SharedPosterior:
